@@ -165,6 +165,10 @@ def test_the_selection_of_the_table_and_a_filter(browser: Browser, dashboard: Da
     browser.type("input[type=search]", "lr>0.35" + ENTER)
     browser.wait("location.search.includes('filter=') && !location.search.includes('ids=')")
     browser.wait_text("1 run with loss")
+    browser.type("input[type=search]", "lr>9" + ENTER)
+    browser.wait_text("No run that matches the filter has reported loss.")
+    browser.click("button", "Show the best runs")
+    browser.wait_text("4 runs with loss")
     browser.type("input[type=search]", "lr>" + ENTER)
     browser.wait("document.querySelector('#filter-say').textContent !== ''")
 

@@ -16,7 +16,7 @@ export function whichControls(change) {
       const [first, ...others] = view.metrics, rest = names.filter((name) => !view.metrics.includes(name));
       const pick = (name) => change({metrics: [name, ...others.filter((other) => other !== name)]});
       const add = (name) => name && change({metrics: [...view.metrics, name]});
-      const more = [["", "–"], ...rest.map((name) => [name, name])];
+      const more = [["", "another metric"], ...rest.map((name) => [name, name])];
       const chosen = view.ids.length ? [["ids", `${view.ids.length} chosen`]] : [];
       const bests = [...new Set([...BESTS, view.best])].filter((n) => n < MOST).sort((a, b) => a - b);
       const runs = [...chosen, ...bests.map((n) => [String(n), `Best ${n}`]),

@@ -85,8 +85,9 @@ class CurvesPage {
       show: (id, on) => this.hide([id], !on),
       showAll: (on) => this.hide(this.runs.map(({id}) => id), !on),
       lit: (id) => this.light(id)});
+    this.nothing = el("div", {hidden: true});
     this.body = el("div", {class: "results"}, el("div", {class: "split wide-left curves-split"},
-      this.cards, this.list.node));
+      this.cards, this.list.node), this.nothing);
     this.main.replaceChildren(
       el("div", {class: "head"}, el("h1", {}, "Curves")),
       el("div", {class: "toolbar results-tools"}, this.which.node, this.box.node),
@@ -237,6 +238,8 @@ class CurvesPage {
     this.list.update([...answers.keys()], this.runs,
       this.parameters.names.slice(0, MOST_COLUMNS));
     this.body.firstChild.hidden = !this.runs.length;
+    this.nothing.hidden = Boolean(this.runs.length);
+    if (!this.runs.length) this.nothing.replaceChildren(this.noRun());
     this.tell(answers.get(first));
     this.which.fill({names: this.names.map(({name}) => name), view});
     this.how.fill(view, this.logY);
@@ -283,13 +286,20 @@ class CurvesPage {
     return this.plots.get(metric);
   }
 
+  noRun() {
+    const {filter, ids, metrics: [first]} = this.view;
+    const which = filter ? " that matches the filter" : ids.length ? " of those chosen" : "";
+    const clear = button("Show the best runs", () => this.change(
+      {filter: "", ids: [], hidden: new Set(), best: viewOf(new URLSearchParams()).best}));
+    return empty("No run to show", `No run${which} has reported ${first}.`, which ? clear : null);
+  }
+
   tell({total, curves}) {
-    const {view} = this, [first] = view.metrics, running = curves.filter(({status}) => status === "SERVED");
+    const [first] = this.view.metrics, running = curves.filter(({status}) => status === "SERVED");
     const of = total > curves.length ? `${number(curves.length)} of ${count(total, "run")}`
       : count(curves.length, "run");
-    const why = view.filter ? " that match the filter" : view.ids.length ? " of those chosen" : "";
     this.tally.textContent = curves.length
       ? `${of} with ${first}${running.length ? `, ${number(running.length)} running (a dot at the end)` : ""}`
-      : `No run${why} has reported ${first}.`;
+      : "";
   }
 }
