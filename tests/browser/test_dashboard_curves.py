@@ -91,8 +91,10 @@ def test_a_running_job_shows_its_curves_one_click_from_the_table(
     browser.wait(TIP + ".startsWith('Attempt 1')")
     browser.keys(ENTER)
     browser.wait("location.search.includes('metric=loss&ids=1&')")
-    browser.go(dashboard.page + "/jobs/3")
-    browser.wait("document.querySelector('#job-curves .plot-note')?.textContent === 'last 0.25'")
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.querySelector('#job-curves .plot-note')?.textContent === 'now 0.75'")
+    dashboard.finish(1)
+    browser.wait("document.querySelector('#job-curves .plot-note').textContent === 'last 0.75'")
 
 
 def test_the_best_jobs_their_values_and_the_keyboard(browser: Browser, dashboard: Dashboard) -> None:
@@ -171,6 +173,16 @@ def test_the_selection_of_the_table_and_a_filter(browser: Browser, dashboard: Da
     browser.wait_text("4 runs with loss")
     browser.type("input[type=search]", "lr>" + ENTER)
     browser.wait("document.querySelector('#filter-say').textContent !== ''")
+
+
+def test_jobs_beside_each_other_have_their_curves_over_each_other(
+        browser: Browser, dashboard: Dashboard) -> None:
+    sweep(dashboard)
+    browser.go(dashboard.page + "/compare?ids=1,3,4")
+    browser.wait("[...document.querySelectorAll('.small-curves .legend')].map((one) => one.innerText"
+                 ".replace(/\\s+/g, ' ')).join('; ') === 'Job #1 Job #3 Job #4; Job #1 Job #3'")
+    report(dashboard, 1, [{"step": 300, "other": 1}], first=3)
+    browser.wait("document.querySelectorAll('.small-curves canvas').length === 3")
 
 
 def test_before_anything_was_reported_the_page_says_how(browser: Browser, dashboard: Dashboard) -> None:

@@ -5,6 +5,7 @@ import {ask, el, empty, fail, field} from "../common.js";
 import {lessIsBetter} from "../direction.js";
 import {count, duration, metric as figure, status, value as shown, when} from "../format.js";
 import {measuredFirst} from "../resultnames.js";
+import {courses} from "./courses.js";
 import {best, idsIn, rows} from "./differences.js";
 import {pictures} from "./pictures.js";
 
@@ -26,6 +27,7 @@ class ComparePage {
     this.jobs = [];
     this.drawn = "";
     this.open = new Set();  // titles of the sections whose equal rows are shown
+    this.courses = courses();
     this.title = el("h1", {}, "Compare jobs");
     this.more = field("Add jobs", {placeholder: "numbers, such as 3, 17", inputmode: "numeric"});
     const add = el("form", {class: "compare-add", novalidate: true, onsubmit: (event) => this.add(event)},
@@ -36,9 +38,13 @@ class ComparePage {
 
   async refresh(changes, previous) {
     if (["jobs", "files"].some((topic) => changes[topic] !== previous[topic])) await this.load();
+    else if (changes.reports !== previous.reports) await this.courses.update(this.jobs);
   }
 
-  close() { this.loads += 1; }
+  close() {
+    this.loads += 1;
+    this.courses.close();
+  }
 
   async add(event) {
     event.preventDefault();
@@ -90,6 +96,7 @@ class ComparePage {
     const told = JSON.stringify([this.jobs, missing]);
     if (told !== this.drawn) this.draw(missing);
     this.drawn = told;
+    this.courses.update(this.jobs).catch((error) => console.warn(error));
     return missing;
   }
 
@@ -118,8 +125,8 @@ class ComparePage {
       this.section("How they ran", rows(this.jobs.map(running), RUNNING)),
       this.section("Code", rows(this.jobs.map(code))),
     ];
-    this.body.replaceChildren(...[gone, this.table(parts.filter(Boolean)), pictures(this.jobs)]
-      .filter(Boolean));
+    this.body.replaceChildren(...[gone, this.table(parts.filter(Boolean)), this.courses.node,
+      pictures(this.jobs)].filter(Boolean));
   }
 
   table(parts) {

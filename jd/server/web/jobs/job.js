@@ -99,8 +99,7 @@ class JobPage {
     });
     this.written.node.hidden = !latest;
     if (latest) {
-      await Promise.all([this.output.attempts(job.attempts),
-        this.curves.attempts(job.attempts.map(({number}) => number))]);
+      await Promise.all([this.output.attempts(job.attempts), this.curves.attempts(job.attempts)]);
     }
   }
 
