@@ -82,10 +82,10 @@ def test_jobs_are_added_and_left_out_and_stand_in_the_address(browser: Browser, 
     lines = _lines(browser, 3)
     assert ["ended as", "done", "done", "failed"] in lines
     assert ["opt", "adam", "adam", "sgd"] in lines
-    browser.wait("location.search === '?ids=1%2C2%2C3'")
+    browser.wait("location.search === '?ids=1,2,3'")
     browser.click("button[aria-label='Leave job 1 out']")
     _lines(browser, 2)
-    browser.wait("location.search === '?ids=2%2C3'")
+    browser.wait("location.search === '?ids=2,3'")
     browser.size(*PHONE)
     assert no_sideways_scrolling(browser)
 
