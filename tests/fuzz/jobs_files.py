@@ -74,7 +74,8 @@ def _body(source: Source) -> Any:
         return source.value(4)
     else:
         body = {source.key(): source.one([1, 2], source.value(2)) for _ in range(source.few(4))}
-    for name in source.several(lambda: source.of((*OPTIONS, "replace", "unique", "format", "text")), 3):
+    others = (*OPTIONS, "replace", "unique", "file", "format", "text")
+    for name in source.several(lambda: source.of(others), 3):
         body[name] = source.one(
             source.value(1), 1, 5.0, "random", "pending", True, [1, 2], ["gpu"], "csv", "a,b\n1,2"
         )
@@ -140,7 +141,7 @@ def check_text(given: Tuple[str, bytes]) -> None:
         return
     _check_batch(batch)
     if batch.total <= MOST:
-        again = createrequest.read(io.BytesIO(createrequest.body_of(batch)))
+        again = createrequest.read(io.BytesIO(createrequest.body_of(batch, "sweep.json")))
         assert list(again.batch.texts()) == list(batch.texts())
         assert again.batch.terms == batch.terms, (again.batch.terms, batch.terms)
 

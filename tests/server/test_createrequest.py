@@ -115,8 +115,11 @@ def test_a_request_may_have_a_space_that_is_sampled(tmp_path: Path) -> None:
     text = json.dumps({"text": json.dumps({"space": SPACE, "n": 6, "seed": 3, "method": "halton"}),
                        "format": "json"})
     assert list(createrequest.read_form(io.BytesIO(text.encode()), tmp_path).batch.texts()) == texts
-    handed_over = createrequest.read(io.BytesIO(createrequest.body_of(order.batch)))
+    handed_over = createrequest.read(io.BytesIO(createrequest.body_of(order.batch, "sweep.json")))
     assert list(handed_over.batch.texts()) == texts and handed_over.batch.terms == order.batch.terms
+    assert handed_over.file == "sweep.json" and handed_over.batch.digest() == order.batch.digest()
+    with pytest.raises(ProtocolError, match="file has 300 characters"):
+        createrequest.read(io.BytesIO(createrequest.body_of(order.batch, "x" * 300)))
     shuffled = createrequest.read(io.BytesIO(json.dumps(dict(body, order="random")).encode()))
     assert sorted(shuffled.batch.texts()) == sorted(texts) != list(shuffled.batch.texts()) != texts
 

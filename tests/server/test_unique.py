@@ -73,6 +73,22 @@ async def _parameters(experiment: Experiment) -> List[Any]:
         lambda db: db.execute("SELECT parameters FROM jobs ORDER BY id").fetchall())]
 
 
+def test_a_file_that_is_handed_over_again_is_not_compared(tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = from_grid({"lr": [0.1, 0.2, 0.3]})
+
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
+        await creation.create(from_list([{"lr": 0.2}]))
+        made = (await creation.create(grid, unique=True, file="sweep.json")).to_json()
+        assert (made["created"], made["existing"], made["ids"]) == (2, 1, [2, 1, 3])
+        monkeypatch.setattr(creation, "existing", None)
+        again = (await creation.create(grid, unique=True, file="other.json")).to_json()
+        assert (again["created"], again["existing"], again["start_id"]) == (0, 3, None)
+        assert "ids" not in again and again["message"] == "3 of 3 exist already; nothing was created"
+        assert await creation.load(grid, "sweep.json") is None, "nor at a start"
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("total", [2, 45])
 def test_a_file_that_grew_adds_what_is_new_also_after_a_restart(tmp_path: Path, slices: None,
                                                                 total: int) -> None:

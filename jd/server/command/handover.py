@@ -65,7 +65,7 @@ def hand_over(values: Mapping[str, Any], owner: Mapping[str, Any], loading: Sequ
         warning("%s: not used, since the server that runs keeps its own settings" % ", ".join(unused))
     for path, _, batch in loading:
         assert batch is not None
-        body = createrequest.body_of(batch)
+        body = createrequest.body_of(batch, path.name[:p.MAX_NAME_CHARS])
         if len(body) > createrequest.MAX_BODY:
             raise UsageError("jobs file %s makes a request of %d MB, and a server that runs takes %d MB" % (
                 path, len(body) >> 20, createrequest.MAX_BODY >> 20),

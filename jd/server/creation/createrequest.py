@@ -27,7 +27,7 @@ from jd.server.store.operators.batches import REPLACE_ALL, REPLACE_PENDING
 # A million jobs of a few dozen bytes each.
 MAX_BODY = 128 * 1024 * 1024
 
-_BESIDE = ("replace", "unique", "format", "space", *OPTIONS, *space.OPTIONS)
+_BESIDE = ("replace", "unique", "file", "format", "space", *OPTIONS, *space.OPTIONS)
 _PENDING = "pending"  # of `replace`
 _ONE = "give exactly one of parameters (a grid), jobs (a list) or space"
 _ONE_OF_FOUR = "give exactly one of parameters (a grid), jobs (a list), space or text"
@@ -35,11 +35,12 @@ _ONE_OF_FOUR = "give exactly one of parameters (a grid), jobs (a list), space or
 
 class Order(NamedTuple):
     """Jobs to be made; they take the place of jobs in the statuses of `replace`, and with `unique` only those
-    are made that do not exist yet."""
+    are made that do not exist yet. `file` is the name of the jobs file that these are, if they are one."""
 
     batch: Batch
     replace: Sequence[str]
     unique: bool
+    file: Optional[str] = None
 
 
 def read(file: BinaryIO) -> Order:
@@ -62,8 +63,8 @@ def read(file: BinaryIO) -> Order:
     return _order(batch._replace(terms=terms_of(beside)), beside)
 
 
-def body_of(batch: Batch) -> bytes:
-    """A request that has another server make what is new of a batch: what `read` reads."""
+def body_of(batch: Batch, file: str) -> bytes:
+    """A request that has another server make what is new of a jobs file of this name: what `read` reads."""
     if batch.grid is None:
         what = '"jobs": [%s]' % ", ".join(batch.rows)
     else:
@@ -75,7 +76,7 @@ def body_of(batch: Batch) -> bytes:
     if batch.shuffled is not None:
         beside.update(order="random", seed=batch.shuffled.seed)
     said = {name: value for name, value in beside.items() if value is not None}
-    return ("{%s, %s" % (what, json.dumps(dict(said, unique=True))[1:])).encode("utf-8")
+    return ("{%s, %s" % (what, json.dumps(dict(said, unique=True, file=file))[1:])).encode("utf-8")
 
 
 def read_form(file: BinaryIO, directory: Path, most: Optional[int] = None) -> Order:
@@ -127,7 +128,10 @@ def _order(batch: Batch, beside: Dict[str, Any]) -> Order:
                               "those that do not exist yet")
     if replace and batch.terms.after:
         raise p.ProtocolError("replace and after exclude each other: jobs that are replaced come to nothing")
-    return Order(ordered(batch, beside), replace, unique)
+    file = fields.take(beside, "file", str, None)
+    if file is not None:
+        fields.check_length(file, "file", p.MAX_NAME_CHARS)
+    return Order(ordered(batch, beside), replace, unique, file if unique else None)
 
 
 def _replaced(value: Any) -> Sequence[str]:

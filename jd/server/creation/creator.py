@@ -89,9 +89,13 @@ class Creator:
             finally:
                 sys.setswitchinterval(usual)
 
-    async def create(self, batch: Batch, replace: Sequence[str] = (), unique: bool = False) -> Created:
+    async def create(self, batch: Batch, replace: Sequence[str] = (), unique: bool = False,
+                     file: Optional[str] = None) -> Created:
         """Add a batch, whole or not at all. It takes the place of jobs in the statuses of `replace`; with
-        `unique` only those of its jobs are made that do not exist yet (`store.operators.digests`)."""
+        `unique` only those of its jobs are made that do not exist yet (`store.operators.digests`). That of a
+        jobs `file` is loaded: one that was before is known as a whole."""
+        if file is not None:
+            return await self.load(batch, file) or Created(0, 0, "Unchanged", Existing(batch.total, 0, ()))
         async with self._turn:
             if not unique:
                 return await self._write(batch, replace, batches.publish)

@@ -39,7 +39,8 @@ class Terms(NamedTuple):
 
 class Existing(NamedTuple):
     """The jobs of a batch that exist already, so that they were not made: how many, how many of these are
-    DELETED, and the id of each job of the batch, 0 where it did not exist."""
+    DELETED, and the id of each job of the batch, 0 where it did not exist. Without ids it is all of a jobs
+    file that was loaded before."""
 
     total: int
     deleted: int
@@ -70,6 +71,8 @@ class Created(NamedTuple):
             return answer
         answer.update(created=self.total, existing=self.existing.total, deleted=self.existing.deleted,
                       message="%s; %s" % (self.said_of_existing(), made))
+        if not self.existing.ids:
+            return answer
         new = itertools.count(self.start_id)
         ids = (found or next(new) for found in self.existing.ids)
         if len(self.existing.ids) <= p.MAX_IDS:
@@ -83,7 +86,7 @@ class Created(NamedTuple):
     def said_of_existing(self) -> str:
         """How many of the batch exist, for people."""
         total, deleted, ids = self.existing or Existing(0, 0, ())
-        return "%d of %d exist%s already%s" % (total, len(ids), "s" if total == 1 else "",
+        return "%d of %d exist%s already%s" % (total, len(ids) or total, "s" if total == 1 else "",
                                                ", %d of them deleted" % deleted if deleted else "")
 
 
