@@ -61,7 +61,7 @@ def create(path: str, content: bytes, mode: int = 0o600) -> None:
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with open(handle, "wb", buffering=len(content)) as file:
+        with open(handle, "wb") as file:
             file.write(content)
     except BaseException:
         os.unlink(path)
