@@ -202,6 +202,7 @@ NEAR = "series.nearestPath([%s], %s, %s, 10)"
     # A gap is no line; what stands alone can be pointed at; of equal ones the one on top.
     (NEAR % ("{px: [0, NaN, 100], py: [5, NaN, 5]}", 50, 5), -1),
     (NEAR % ("{px: [0, NaN, 100], py: [5, NaN, 5]}", 98, 8), 0),
+    (NEAR % ("{px: [0, NaN, 100], py: [5, NaN, 5]}", 2, 8), 0),
     (NEAR % ("{px: [], py: []}, {px: [4], py: [4]}", 0, 0), 1),
     (NEAR % ("{px: [0, 9], py: [0, 0]}, {px: [0, 9], py: [0, 0]}", 5, 0), 1),
     (NEAR % ("{px: [0, 500], py: [0, 500]}", 250, 255), 0), (NEAR % ("", 0, 0), -1),

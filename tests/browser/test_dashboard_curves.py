@@ -111,6 +111,14 @@ def test_the_best_jobs_their_values_and_the_keyboard(browser: Browser, dashboard
     browser.keys(DOWN + RIGHT + RIGHT)
     assert browser.run("return " + TIP) == "Job #2 · done loss 0.5 step 200 lr 0.2"  # the gap is passed over
     assert browser.run("return document.querySelector('.curves-runs tr.lit a').textContent") == "#2"
+    # What is told follows what is drawn.
+    browser.run("const slide = document.querySelector('.curves-smooth input'); slide.value = 0.1;"
+                "slide.dispatchEvent(new Event('input'))")
+    browser.wait(TIP + ".startsWith('Job #2 · done loss 0.5 smoothed 1.')")
+    browser.keys("+")
+    browser.wait("location.search.includes('from=')")
+    browser.keys(ESCAPE)
+    browser.wait("!location.search.includes('from=')")
     browser.click("button", "Show as table")
     browser.wait("document.querySelectorAll('.curves-cards tbody tr').length === 4")
     assert browser.run("return document.querySelector('.curves-cards tbody tr').innerText.split('\\t')"

@@ -25,17 +25,19 @@ const MOST_FACTS = 7;  // parameters that are told of a curve
 const WORDS = Object.fromEntries(ALONG);
 
 /** The colour of each curve ({last}), and what tells what it means: few have colours of their own, of many it
- * is that of the last value, from the worse to the better. {of(place): css, rank(place): 0..1 or NaN, scale},
- * where `scale` is null or has the ends of the colours. */
+ * is that of the last value, from the worse to the better. {of(place): css, scale}, where `scale` is null or
+ * has the ends of the colours. */
 export function colouring(curves, less) {
   const dark = isDark(), scale = goodness(curves.map(({last}) => last), less);
-  const rank = (at) => (scale ? scale.of(curves[at].last) : NaN);
   if (curves.length <= FEW_CURVES || !scale) {
-    return {of: (at) => colourOf(at, dark), rank, scale: null};
+    return {of: (at) => colourOf(at, dark), scale: null};
   }
   const all = shades(dark).map((parts) => css(parts)), none = dark ? "#6d7686" : "#868e9c";
-  const of = (at) => (Number.isNaN(rank(at)) ? none : all[shadeAt(rank(at))]);
-  return {of, rank, scale: {...scale, dark}};
+  const of = (at) => {
+    const good = scale.of(curves[at].last);
+    return Number.isNaN(good) ? none : all[shadeAt(good)];
+  };
+  return {of, scale: {...scale, dark}};
 }
 
 /** The curves in their card (plot.js): {node, bar, update(view), light(key), say, name, redraw, close}.
@@ -43,7 +45,8 @@ export function colouring(curves, less) {
  * high} with NaN for an end that is not chosen; `lit(key or null)` is told which curve is pointed at.
  * A view is {metric, less, x, smooth, logX, logY, zoom, scale, curves}: `smooth` 0 to below 1; `scale` is
  * that of `colouring`; of `curves` those with `hidden` are not drawn, and each has `key`, `label`, `colour`,
- * `rank`, `facts()` ([name, value], …) and what /web/curves tells of one. */
+ * `rank` (a number; the greater, the further above), `facts()` ([name, value], …) and what /web/curves tells
+ * of one. */
 export function curvesPlot({title, tall, small, open, zoomed, lit}) {
   const state = {view: null, lines: [], box: null, lit: null, opening: 0, front: null};
   const made = plot({title, name: "curves", tools: [],
@@ -87,7 +90,7 @@ export function curvesPlot({title, tall, small, open, zoomed, lit}) {
     const path = ({raw}, ys) => pathOf({xs: raw.xs, ys}, windowOf(raw, x.low, x.high), toX, toY);
     drawn.paths = lines.map((line) => path(line, line.ys));
     // The best are drawn last, above the others.
-    drawn.order = lines.map((_, at) => at).sort((a, b) => worth(lines[a]) - worth(lines[b]));
+    drawn.order = lines.map((_, at) => at).sort((a, b) => lines[a].curve.rank - lines[b].curve.rank || b - a);
     const many = lines.length > FEW_CURVES;
     const alpha = many ? Math.max(0.35, Math.min(0.9, 6 / Math.sqrt(lines.length))) : 1;
     // Browsers paint lines of one pixel of the screen ten times as fast as wider ones.
@@ -100,9 +103,9 @@ export function curvesPlot({title, tall, small, open, zoomed, lit}) {
       colour: lines[at].curve.colour, width: thick, head: lines[at].curve.running}))]);
     reset.hidden = !view.zoom;
     shine();
+    state.hide.again();
   }
 
-  const worth = ({curve}) => (Number.isNaN(curve.rank) ? -1 : curve.rank);
   const atKey = (key) => state.lines.findIndex(({curve}) => curve.key === key);
 
   // The curve that is pointed at, here or elsewhere, above all others.
@@ -115,14 +118,12 @@ export function curvesPlot({title, tall, small, open, zoomed, lit}) {
   }
 
   function update(view) {
-    const before = state.lines.length;
+    const before = state.lines.length, keys = state.lines.map(({curve}) => curve.key).join();
     state.view = view;
     state.lines = view.curves.filter((curve) => !curve.hidden).map((curve) => lineOf(curve, view));
     made.node.classList.toggle("nothing", !state.lines.length);
-    if (state.lit !== null && atKey(state.lit) < 0) {
-      state.lit = null;
-      if (state.front) state.hide();
-    }
+    if (state.lines.map(({curve}) => curve.key).join() !== keys && state.front) state.hide();
+    if (state.lit !== null && atKey(state.lit) < 0) state.lit = null;
     footer(view);
     const tabular = made.node.classList.contains("tabular");
     if (!state.front || !state.front.isConnected || tabular || !before || !state.lines.length) made.redraw();
@@ -154,8 +155,8 @@ export function curvesPlot({title, tall, small, open, zoomed, lit}) {
     const place = (mark) => {
       const {toX, toY, area} = state.drawn, [, report] = part(mark), {raw, ys} = own(mark);
       const within = (value, low, size) => Math.max(low, Math.min(low + size, value));
-      const y = toY(ys[report]);
-      return [within(toX(raw.xs[report]), area.left, area.width),
+      const at = Math.min(report, ys.length - 1), y = toY(ys[at]);
+      return [within(toX(raw.xs[at]), area.left, area.width),
         within(Number.isNaN(y) ? area.top + area.height : y, area.top, area.height)];
     };
     return {
@@ -167,7 +168,8 @@ export function curvesPlot({title, tall, small, open, zoomed, lit}) {
         if (at === undefined) return -1;
         return whole(at, nearestReport(state.lines[at].raw, x.back((px - area.left) / area.width)));
       },
-      tell: (mark) => tell(state.view, own(mark), part(mark)[1]),
+      // A curve that the server has thinned out anew has other reports.
+      tell: (mark) => tell(state.view, own(mark), Math.min(part(mark)[1], own(mark).ys.length - 1)),
       open(mark) {
         // While there is a range a second click leads back from it.
         clearTimeout(state.opening);

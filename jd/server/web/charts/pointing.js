@@ -25,7 +25,8 @@ export const tipLines = (head, pairs) => el("div", {}, el("b", {}, head),
  * if there is one; `tell(mark)` a node; `open(mark)` follows it; `order(mark)` lists marks as the arrow keys
  * go through them from the present one, -1 for none; with `along(mark, by)` left and right give the mark
  * beside it instead; `lit(mark)` is called at each change, with -1 for none; `ring` is put around the mark.
- * A finger's first touch tells, the second opens. Gives the function that hides the tip. */
+ * A finger's first touch tells, the second opens. Gives the function that hides the tip; its `again`
+ * tells anew, where the mark is now. */
 export function pointing(surface, host, {near, place, tell, open, order, along, ring, lit}) {
   const tip = tooltip(host), spoken = el("p", {class: "sr", "aria-live": "polite"});
   host.append(spoken);
@@ -91,5 +92,10 @@ export function pointing(surface, host, {near, place, tell, open, order, along, 
     else return;
     event.preventDefault();
   });
+  leave.again = () => {
+    const mark = now;
+    now = -1;
+    if (mark >= 0) point(mark);
+  };
   return leave;
 }

@@ -16,6 +16,7 @@ import {runsList} from "./runs.js";
 const EVERY = 5000;  // milliseconds between two loads of what changed
 const TALL = 460, LESS_TALL = 300;  // pixels of one plot, and of several
 const MOST_COLUMNS = 6;
+const LAST = -Number.MAX_VALUE;  // the rank of a run whose last value is none
 
 /** The page (see app.js). */
 export async function show(main, _params, query) {
@@ -223,7 +224,7 @@ class CurvesPage {
       for (const {id} of curves) if (!order.has(id)) order.set(id, order.size);
     }
     this.runs = [...order.keys()].map((id) => ({id, hidden: view.hidden.has(id), lasts: new Map(),
-      parameters: this.parameters.of(id), colour: "", status: "", rank: NaN}));
+      parameters: this.parameters.of(id), colour: "", status: "", rank: LAST}));
     for (const [metric, answer] of answers) this.drawOne(metric, this.details.get(metric) || answer, order);
     for (const [metric, plot] of this.plots) {
       if (answers.has(metric)) continue;
@@ -233,8 +234,7 @@ class CurvesPage {
     const wanted = [...answers.keys()].map((metric) => this.plots.get(metric).node);
     if (wanted.some((node, at) => this.cards.children[at] !== node) || this.cards.children.length
       !== wanted.length) this.cards.replaceChildren(...wanted);
-    const worth = ({rank}) => (Number.isNaN(rank) ? -1 : rank);
-    this.runs.sort((a, b) => worth(b) - worth(a) || a.id - b.id);
+    this.runs.sort((a, b) => b.rank - a.rank || a.id - b.id);
     this.list.update([...answers.keys()], this.runs,
       this.parameters.names.slice(0, MOST_COLUMNS));
     this.body.firstChild.hidden = !this.runs.length;
@@ -252,7 +252,7 @@ class CurvesPage {
     const drawn = ordered.map((curve, at) => {
       const place = order.get(curve.id), run = this.runs[place];
       const made = {...curve, key: curve.id, label: "Job #" + curve.id, running: curve.status === "SERVED",
-        hidden: run.hidden, rank: colours.rank(at),
+        hidden: run.hidden, rank: curve.last === null ? LAST : less ? -curve.last : curve.last,
         colour: few ? colours.of(place) : colours.of(at),
         facts: () => Object.entries(run.parameters)};
       run.lasts.set(metric, curve.last);
