@@ -3,12 +3,13 @@
 import json
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from jd.server.keeping import check
+from jd.server.keeping import check, repair
 from jd.server.store.files import names
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
@@ -121,6 +122,9 @@ def test_damage_is_found_and_repaired_without_losing_a_byte(data: Data, shell: S
     assert told_of_it.splitlines()[-1].startswith("exp is sound: ")
     assert everything(data) == before
     assert shell.done("check", "--expId", EXPERIMENT).startswith("exp is sound")
+    with closing(sqlite3.connect(str(data.place.database))) as db:
+        assert db.execute("SELECT error FROM attempts WHERE job_id = 1 AND number = 1").fetchone() == (
+            repair.SAID,)
 
 
 def test_a_row_that_is_removed_is_kept_and_told_in_the_history(data: Data, shell: Shell) -> None:

@@ -3,8 +3,9 @@
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -134,12 +135,20 @@ def test_a_database_from_before_is_looked_through_by_and_by(tmp_path: Path) -> N
 
 # ---- what is found
 
-@pytest.fixture(params=["few", "many"])
-def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Found:
-    """Ids that a filter finds, at once or step by step. Jobs 1, 2 and 6 fail alike; 1 then goes well."""
-    if request.param == "many":
-        monkeypatch.setattr(scanning, "FEW", -1)
-        monkeypatch.setattr(scanning, "SCAN", 3)
+@pytest.fixture(scope="module", params=["few", "many"])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
+    """Ids that a filter finds, at once or step by step."""
+    desk = Desk(tmp_path_factory.mktemp("found"))
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many":
+            patch.setattr(scanning, "FEW", -1)
+            patch.setattr(scanning, "SCAN", 3)
+        yield finder(desk)
+    desk.database.close()
+
+
+def finder(desk: Desk) -> Found:
+    """Jobs 1, 2 and 6 fail alike; 1 then goes well. What finds the ids of a filter."""
     names = ("adam", "sgd", "Adam W", "x_y", "50%", "g", "h")
     desk.add(from_list([{"opt": name, "lr": 0.5} for name in names]))
     fail(desk, 'ValueError: lr "3" bad')
@@ -224,13 +233,31 @@ def test_a_filter_that_makes_no_sense_says_so(found: Found, text: str, says: str
         found(text)
 
 
-def test_a_result_that_is_called_error_is_compared_as_ever(found: Found, desk: Desk) -> None:
+@pytest.mark.parametrize("few", [5000, -1])
+def test_a_job_that_failed_so_several_times_is_found_once(desk: Desk, monkeypatch: pytest.MonkeyPatch,
+                                                          few: int) -> None:
+    monkeypatch.setattr(scanning, "FEW", few)
+    monkeypatch.setattr(scanning, "SCAN", 1000)
+    found = finder(desk)
+    for _ in range(3):
+        desk.write(lambda t: bulk.act(t, bulk.RETRY, [2], "again"))
+        assert fail(desk, 'ValueError: lr "5" bad') == 2
+    for text in ("error=E1", "error~value", "error=E1,E99"):
+        assert found(text) == [1, 2, 6]
+        wanted = desk.read(partial(conditions.compiled, text=text, now=desk.now))
+        counted = desk.read(partial(scanning.count, wanted=wanted))
+        assert sum(counted.matching.values()) == 3
+
+
+def test_a_result_that_is_called_error_is_compared_as_ever(desk: Desk) -> None:
+    found = finder(desk)
     desk.write(lambda t: values.set_results(t, 5, {"error": 0.25}))
     assert found("error<0.5") == [5] and found("error=0.25") == [5] and found("error=E1") == [1, 2, 6]
     assert found("error~value") == [1, 2, 6]
 
 
-def test_the_csv_has_the_error_of_the_latest_attempt(found: Found, desk: Desk) -> None:
+def test_the_csv_has_the_error_of_the_latest_attempt(desk: Desk) -> None:
+    finder(desk)
     table = desk.read(lambda db: export.begin(db, "", desk.now))
     heads = export.header(table).split(",")
     lines = desk.read(lambda db: export.lines(db, table, 0)).lines.splitlines()

@@ -180,7 +180,18 @@ def exactly(both: int, with_it: int, failed: int, jobs: int) -> float:
     (12, 14, 15, 100), (3, 3, 3, 10), (0, 5, 3, 10), (5, 5, 5, 5), (1, 1, 1, 2), (12, 20, 20, 30),
     (30, 40, 50, 90), (0, 0, 3, 9), (0, 4, 0, 9), (4, 4, 9, 9), (200, 300, 400, 1000)])
 def test_the_probability_is_that_of_fishers_exact_test(table: Tuple[int, int, int, int]) -> None:
-    assert standouts.chance(*table) == pytest.approx(exactly(*table), rel=1e-9)
+    assert math.exp(standouts.log_chance(*table)) == pytest.approx(exactly(*table), rel=1e-9)
+
+
+def test_of_what_no_float_can_tell_apart_the_less_likely_stands_out_more() -> None:
+    """All 3,000 jobs of a value fail, of 30,000; or the same ones, and 300 more that do not."""
+    sharp, blurred = (standouts.log_chance(3000, with_it, 3000, 30_000) for with_it in (3000, 3300))
+    assert sharp < blurred < -1000 and math.exp(blurred) == 0.0
+
+
+def test_two_jobs_are_no_rule(desk: Desk) -> None:
+    sweep(desk, [{"rare": int(at < 2)} for at in range(60)], [at < 2 for at in range(60)])
+    assert exactly(2, 2, 2, 60) < standouts.CHANCE and stand_out(desk) == []
 
 
 def test_a_value_that_fails_stands_out_with_its_counts(desk: Desk) -> None:

@@ -22,8 +22,8 @@ class FailuresPage:
     def __init__(self, experiment: Experiment, live: Live) -> None:
         self._experiment = experiment
         self._live = live
-        # One at a time are counted: the other readers of the database stay free.
-        self._turn = asyncio.Lock()
+        # One at a time are counted, and one compared: the other readers of the database stay free.
+        self._counting, self._comparing = asyncio.Lock(), asyncio.Lock()
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -37,7 +37,7 @@ class FailuresPage:
         def look(db: sqlite3.Connection) -> Dict[str, Any]:
             found = failures.take(db, wanted, now)
             return dict(found._asdict(), kinds=[_kind(one) for one in found.kinds])
-        return await self._shared(request, look)
+        return await self._shared(request, look, self._counting)
 
     async def values(self, request: Request) -> Response:
         """What stands out in each kind."""
@@ -47,11 +47,12 @@ class FailuresPage:
             found = standouts.take(db, wanted, now)
             return dict(found._asdict(), kinds={
                 str(kind): [one._asdict() for one in some] for kind, some in found.kinds.items()})
-        return await self._shared(request, look)
+        return await self._shared(request, look, self._comparing)
 
-    async def _shared(self, request: Request, look: Callable[[sqlite3.Connection], Any]) -> Response:
+    async def _shared(self, request: Request, look: Callable[[sqlite3.Connection], Any],
+                      turn: asyncio.Lock) -> Response:
         async def make() -> Response:
-            async with self._turn:
+            async with turn:
                 found = await self._experiment.read(look, seconds=SECONDS)
             return Response.json(found)
         # Only a filter can be about the time.

@@ -81,6 +81,14 @@ class _Name(NamedTuple):
     of: List[int]
 
 
+class _Likely(NamedTuple):
+    """What may stand out; `log_chance` is the logarithm of the probability, which may be no float itself."""
+
+    log_chance: float
+    standout: Standout
+    name: _Name
+
+
 def take(db: sqlite3.Connection, filter_text: str, now: float) -> Standouts:
     """What stands out among the failures of a filter. Raises ProtocolError for the filter, and
     values.NotThereYet."""
@@ -90,23 +98,24 @@ def take(db: sqlite3.Connection, filter_text: str, now: float) -> Standouts:
     jobs = sum(found.ended)
     known = values.names(db, values.PARAMETER)
     looked_at = known[:min(MAX_NAMES, MAX_CELLS // max(1, jobs))]
-    best: Dict[int, List[Tuple[float, Standout, _Name]]] = {group.id: [] for group in groups}
+    best: Dict[int, List[_Likely]] = {group.id: [] for group in groups}
     compared: "Counter[int]" = Counter()
     for name in _names(db, looked_at, found.ended) if groups else ():
         for group in groups:
             mine = Counter(map(name.of.__getitem__, group.jobs))
             n, some = _stand_out(name, mine, len(group.jobs), jobs)
             compared[group.id] += n
-            best[group.id] += [(one.chance, one, name) for one in some]
+            best[group.id] += some
     return Standouts(jobs, len(looked_at), len(known), {
         kind: _told(db, some, compared[kind]) for kind, some in best.items()})
 
 
-def _told(db: sqlite3.Connection, some: List[Tuple[float, Standout, _Name]], compared: int) -> List[Standout]:
+def _told(db: sqlite3.Connection, some: List[_Likely], compared: int) -> List[Standout]:
     """Those that are no chance, with their values as they are written in jobs."""
-    some.sort(key=lambda one: (one[0], -one[1].failed, one[1].name))
-    return [_written(db, one._replace(chance=min(1.0, chance * compared)), name)
-            for chance, one, name in some if chance * compared < CHANCE][:MAX_TOLD]
+    some.sort(key=lambda one: (one.log_chance, -one.standout.failed, one.standout.name))
+    total = math.log(max(1, compared))
+    return [_written(db, one.standout._replace(chance=math.exp(one.log_chance + total)), one.name)
+            for one in some if one.log_chance + total < math.log(CHANCE)][:MAX_TOLD]
 
 
 def _written(db: sqlite3.Connection, one: Standout, name: _Name) -> Standout:
@@ -158,7 +167,7 @@ def _binned(name: str, number: Optional[int], ended: bytearray, rows: Iterable[T
 
 # ---- what stands out
 
-def _stand_out(name: _Name, mine: "Counter[int]", failed: int, jobs: int) -> Tuple[int, List[Standout]]:
+def _stand_out(name: _Name, mine: "Counter[int]", failed: int, jobs: int) -> Tuple[int, List[_Likely]]:
     """How many values are compared, and those that stand out so far that only chance is left to look at.
     `mine` are the jobs of the kind by their bin, `failed` all of them, `jobs` all that are compared. What
     fewer than LEAST jobs have cannot stand out, and what all have can be compared with nothing."""
@@ -172,31 +181,33 @@ def _stand_out(name: _Name, mine: "Counter[int]", failed: int, jobs: int) -> Tup
     ranges = [_compared(name, start, end, sum(mine[at] for at in range(start, end + 1)), failed, jobs)
               for start, end in spans]
     some = [one for one in ranges if one is not None]
-    return len(spans), [min(some, key=lambda one: (one.chance, one.n))] if some else []
+    return len(spans), [min(some, key=lambda one: (one.log_chance, one.standout.n))] if some else []
 
 
-def _compared(name: _Name, start: int, end: int, both: int, failed: int, jobs: int) -> Optional[Standout]:
+def _compared(name: _Name, start: int, end: int, both: int, failed: int, jobs: int) -> Optional[_Likely]:
     """The bins from one to another, if they stand out that far."""
     with_it = sum(one.n for one in name.bins[start:end + 1])
     if both < LEAST or with_it == jobs or both * (jobs - with_it) < TIMES * (failed - both) * with_it:
         return None
-    return Standout(name.name, name.id is None, name.bins[start].low, name.bins[end].high, with_it, both,
-                    jobs - with_it, failed - both, chance(both, with_it, failed, jobs))
+    return _Likely(log_chance(both, with_it, failed, jobs), Standout(
+        name.name, name.id is None, name.bins[start].low, name.bins[end].high, with_it, both, jobs - with_it,
+        failed - both, 1.0), name)
 
 
-def chance(both: int, with_it: int, failed: int, jobs: int) -> float:
-    """The probability that of `jobs`, of which `failed` fail, at least `both` are among those `with_it`: the
-    upper tail of the hypergeometric distribution, which is Fisher's exact test to one side."""
+def log_chance(both: int, with_it: int, failed: int, jobs: int) -> float:
+    """The logarithm of the probability that of `jobs`, of which `failed` fail, at least `both` are among
+    those `with_it`: the upper tail of the hypergeometric distribution, which is Fisher's exact test to one
+    side."""
     def ways(n: int, k: int) -> float:
         return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
-    term = math.exp(ways(failed, both) + ways(jobs - failed, with_it - both) - ways(jobs, with_it))
-    total, at = 0.0, both
-    while term > total * 1e-15 or at == both:
+    # Of the first term, to which the others are added in shares of it.
+    first = ways(failed, both) + ways(jobs - failed, with_it - both) - ways(jobs, with_it)
+    total, term, at = 1.0, 1.0, both
+    while at < min(failed, with_it):
+        term *= (failed - at) * (with_it - at) / ((at + 1) * (jobs - failed - with_it + at + 1))
         total += term
-        rest = jobs - failed - with_it + at + 1
-        if at >= min(failed, with_it) or rest <= 0:
-            break
-        term *= (failed - at) * (with_it - at) / ((at + 1) * rest)
         at += 1
-    return min(1.0, total)
+        if term < total * 1e-15:
+            break
+    return min(0.0, first + math.log(total))

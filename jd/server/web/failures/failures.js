@@ -38,6 +38,7 @@ class FailuresPage {
 
   search(text) {
     this.filter = text;
+    this.values = {};  // those of other jobs
     setQuery({filter: text});
     return this.load();
   }
