@@ -5,7 +5,7 @@ back has not finished, whatever it has reported; one in which the metric is no n
 """
 
 import sqlite3
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from jd import protocol as p
 from jd.server.store.pages import metricvalues
@@ -13,6 +13,8 @@ from jd.server.store.pages.metricvalues import Spread
 from jd.server.store.search import conditions
 from jd.server.store.search.conditions import Sql
 from jd.server.store.search.scanning import View
+
+T = TypeVar("T")
 
 MAX_SHOWN = 5_000  # jobs in one answer besides the improvements, and improvements
 
@@ -59,12 +61,17 @@ class Asked(NamedTuple):
     spent: bool
 
 
-class _Point(NamedTuple):
-    job_id: int
-    value: float
-    at: float
-    place: int
-    spent: float
+class _Points(NamedTuple):
+    """The jobs that have a value, in order, as columns: of a million rows each would cost more than all else.
+    `best` are the places at which one was better than all before, and `all_spent` is what all jobs took."""
+
+    ids: List[int]
+    values: List[float]
+    at: List[float]
+    place: List[int]
+    spent: List[float]
+    best: List[int]
+    all_spent: float
 
 
 def find(db: sqlite3.Connection, asked: Asked, limit: int, now: float) -> BestSoFar:
@@ -73,26 +80,31 @@ def find(db: sqlite3.Connection, asked: Asked, limit: int, now: float) -> BestSo
     found = metricvalues.find(db, asked.metric, asked.filter, now)
     finished = _finished(db, asked.filter, now)
     seconds = _seconds(db) if asked.spent else {}
-    points, best, spent = _walk(finished, dict(zip(found.ids, found.values)), seconds, asked.less)
-    steps = _evenly(best, MAX_SHOWN)
-    chosen = set(metricvalues.sample([point.job_id for point in points], min(limit, MAX_SHOWN)))
-    kept = sorted({*steps, *(at for at, point in enumerate(points) if point.job_id in chosen)})
+    points = _walk(finished, dict(zip(found.ids, found.values)), seconds, asked.less)
+    steps = _evenly(points.best, MAX_SHOWN)
+    chosen = set(metricvalues.sample(points.ids, min(limit, MAX_SHOWN)))
+    kept = sorted({*steps, *(at for at, job_id in enumerate(points.ids) if job_id in chosen)})
     places = {at: index for index, at in enumerate(kept)}
-    shown = [points[at] for at in kept]
     return BestSoFar(
         asked.metric, found.jobs, len(finished), found.nan, found.infinite, found.without,
-        len(found.ids) - len(points), len(points),
-        metricvalues.spread(sorted(point.value for point in points)), len(best),
-        finished[-1][0] if finished else None, spent if asked.spent else None,
-        [point.job_id for point in shown], [point.value for point in shown], [point.at for point in shown],
-        [point.place for point in shown], [point.spent for point in shown] if asked.spent else None,
+        len(found.ids) - len(points.ids), len(points.ids), metricvalues.spread(sorted(points.values)),
+        len(points.best), finished[-1][0] if finished else None, points.all_spent if asked.spent else None,
+        _some(points.ids, kept), _some(points.values, kept), _some(points.at, kept),
+        _some(points.place, kept), _some(points.spent, kept) if asked.spent else None,
         [places[at] for at in steps])
 
 
+def _some(column: Sequence[T], places: Sequence[int]) -> List[T]:
+    return [column[at] for at in places]
+
+
 def _walk(finished: Sequence[Tuple[float, int]], values: Dict[int, float], seconds: Dict[int, float],
-          less: bool) -> Tuple[List[_Point], List[int], float]:
-    """The jobs that have a value, in order; which of them were the best so far; what all jobs took."""
-    points: List[_Point] = []
+          less: bool) -> _Points:
+    ids: List[int] = []
+    numbers: List[float] = []
+    ends: List[float] = []
+    places: List[int] = []
+    until: List[float] = []
     best: List[int] = []
     utmost: Optional[float] = None
     spent = 0.0
@@ -103,9 +115,13 @@ def _walk(finished: Sequence[Tuple[float, int]], values: Dict[int, float], secon
             continue
         if utmost is None or (value < utmost if less else value > utmost):
             utmost = value
-            best.append(len(points))
-        points.append(_Point(job_id, value, at, place, spent))
-    return points, best, spent
+            best.append(len(ids))
+        ids.append(job_id)
+        numbers.append(value)
+        ends.append(at)
+        places.append(place)
+        until.append(spent)
+    return _Points(ids, numbers, ends, places, until, best, spent)
 
 
 def _finished(db: sqlite3.Connection, filter_text: str, now: float) -> List[Tuple[float, int]]:
