@@ -185,3 +185,13 @@ def test_a_clock_that_is_set_costs_nothing(desk: Desk) -> None:
         desk.finish(job_id, runtime=runtime)
     desk.write(lambda t: t.db.execute("UPDATE attempts SET runtime = NULL WHERE job_id = 1"))
     assert desk.read(lambda db: cost.find(db, cost.SWEEP, desk.now)).total.wall[0] == 0.5
+
+
+def test_a_heartbeat_without_figures_takes_nothing_back(desk: Desk) -> None:
+    desk.create(2)
+    first = desk.claim("w", session="s", system_metrics={"job_cpus": 4, "job_gpus": 1})
+    desk.finish(first.job_id, runtime=HOUR)
+    desk.claim("w", session="s")
+    desk.now += HOUR
+    found = desk.read(lambda db: cost.find(db, cost.SWEEP, desk.now)).total
+    assert (sum(found.cpu), sum(found.gpu), found.no_cpus) == (8.0, 2.0, 0.0)

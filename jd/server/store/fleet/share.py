@@ -19,9 +19,10 @@ class Share(NamedTuple):
     gpus: Optional[float]
 
 
-def told(beat: messages.Heartbeat) -> Share:
-    """What a heartbeat says."""
-    return Share(_number(beat, "job_cpus"), _number(beat, "job_gpus"))
+def told(beat: messages.Heartbeat, before: Share = Share(None, None)) -> Share:
+    """What a heartbeat says, and where it says nothing what was said before."""
+    cpus, gpus = _number(beat, "job_cpus"), _number(beat, "job_gpus")
+    return Share(before.cpus if cpus is None else cpus, before.gpus if gpus is None else gpus)
 
 
 def learn(t: Transaction, beat: messages.Heartbeat, known: Share, now: Share) -> None:
