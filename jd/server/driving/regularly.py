@@ -12,8 +12,8 @@ log = logging.getLogger("jd.server")
 
 
 async def regularly(look: Callable[[], Awaitable[None]], said: str) -> None:
-    """Look for ever, with a pause between two looks. Whatever one meets, the next comes; `said` says what does
-    not happen meanwhile."""
+    """Look for ever, with a pause between two looks. Whatever one meets, the next comes; `said` says what
+    does not happen meanwhile."""
     trouble = Reported(said, log.warning)
     while True:
         with trouble:

@@ -1,5 +1,5 @@
-"""Makes results of what jobs report while they run: soon, and for a twentieth of the time at most, as each number
-is in an index."""
+"""Makes results of what jobs report while they run: soon, and for a twentieth of the time at most, as each
+number is in an index."""
 
 import time
 from typing import Callable
