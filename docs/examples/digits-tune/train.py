@@ -137,7 +137,7 @@ def train(settings: argparse.Namespace) -> Dict[str, Any]:
             jd.jd_update_checkpoint(
                 {"network": network.__dict__, "history": history, "rng": rng.getstate()})
 
-    return {"accuracy": network.accuracy(validation), "history": history}
+    return {"accuracy": network.accuracy(validation)}
 
 
 def arguments() -> argparse.Namespace:
