@@ -1,6 +1,7 @@
 """Static files out of packages: types, tags, headers, what is not served; and what the pages are made of."""
 
 import asyncio
+import gzip
 import html.parser
 import posixpath
 import re
@@ -45,6 +46,19 @@ def test_what_a_browser_has_is_not_sent_again() -> None:
     assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
     assert get(files, "signin.js", if_none_match='"old"').status == 200
     assert get(files, "base.css").headers["ETag"] != tag
+
+
+@pytest.mark.parametrize("accepted, small", [
+    ("gzip", True), ("gzip, deflate, br", True), ("br;q=1, GZIP;q=0.5", True), ("", False), ("br", False),
+    ("gzip;q=0", False), ("gzip; q=0.0, br", False), ("x-gzip", False)])
+def test_a_browser_that_takes_gzip_gets_less(accepted: str, small: bool) -> None:
+    files = Files("jd.server")
+    whole, answer = get(files, "app.js"), get(files, "app.js", accept_encoding=accepted)
+    assert whole.headers["Vary"] == answer.headers["Vary"] == "Accept-Encoding"
+    assert "Content-Encoding" not in whole.headers
+    assert answer.headers.get("Content-Encoding") == ("gzip" if small else None)
+    assert (gzip.decompress(answer.body) if small else answer.body) == whole.body
+    assert not small or len(answer.body) < len(whole.body) / 2
 
 
 @pytest.mark.parametrize("name", [

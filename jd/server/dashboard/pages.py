@@ -7,6 +7,7 @@ import html
 from urllib.parse import quote, urlencode
 
 from jd.net.serving.routing import Request, Response, Router
+from jd.server.dashboard.modules import PageModules
 from jd.server.dashboard.signin import SignIn
 from jd.web.files import Files, page, redirect
 
@@ -22,6 +23,7 @@ class Pages:
     def __init__(self, signin: SignIn) -> None:
         self._signin = signin
         self._files = Files("jd.server")
+        self._modules = PageModules(self._files)
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router. A page looks for the sign-in by itself, to lead to the sign-in
@@ -45,7 +47,8 @@ class Pages:
     async def _page(self, request: Request) -> Response:
         if await self._signin.find(request) is None:
             return redirect(request, "%s?next=%s" % (SIGNIN, quote(_target(request), safe="")))
-        return page(request, self._files.content("index.html"))
+        shell = self._files.content("index.html")
+        return page(request, shell.replace(b"<!-- modules -->", self._modules.links(request.path)))
 
 
 def _target(request: Request) -> str:
