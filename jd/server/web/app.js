@@ -9,6 +9,7 @@ import {$, ask, at, base, below, button, el, empty, fail, menu} from "./common.j
 import {minute} from "./format.js";
 import {live} from "./live.js";
 import {showNotices} from "./notices.js";
+import {preparePrint} from "./print.js";
 import {help, listen} from "./shortcuts.js";
 
 const EVERY = 1000, PATIENCE = 400, LATER = 1000;
@@ -210,6 +211,7 @@ async function begin() {
   history.scrollRestoration = "manual";
   frame();
   listen(go);
+  preparePrint();
   document.addEventListener("click", follow);
   addEventListener("popstate", show);
   live.on(showNotices($("notices")));

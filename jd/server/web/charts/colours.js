@@ -2,6 +2,8 @@
 // can be told apart without seeing red or green and when printed in grey. The best stands out from the page:
 // dark on light, bright on dark.
 
+import {printing} from "../print.js";
+
 const STOPS = [
   [68, 1, 84], [71, 39, 119], [62, 73, 137], [49, 104, 142], [38, 130, 142],
   [31, 158, 137], [53, 183, 121], [109, 205, 89], [180, 222, 44], [253, 231, 37]];
@@ -14,8 +16,9 @@ function viridis(at) {
   return STOPS[below].map((part, index) => Math.round(part + (next[index] - part) * share));
 }
 
-/** Whether the page is dark now. */
+/** Whether the page is dark now; paper never is. */
 export function isDark() {
+  if (printing()) return false;
   const chosen = document.documentElement.dataset.theme;
   if (chosen === "dark" || chosen === "light") return chosen === "dark";
   return matchMedia("(prefers-color-scheme: dark)").matches;

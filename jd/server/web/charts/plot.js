@@ -2,6 +2,7 @@
 
 import {button, el} from "../common.js";
 import {number} from "../format.js";
+import {printing} from "../print.js";
 import {keeping} from "./controls.js";
 import {text} from "./drawing.js";
 
@@ -44,28 +45,39 @@ export function plot({title, name, tools, draw, rows}) {
 
   function redraw() {
     cancelAnimationFrame(frame);
-    frame = requestAnimationFrame(() => {
-      width = box.clientWidth;
-      if (!width) return;
-      toggle.textContent = tabular ? "Show as plot" : "Show as table";
-      node.classList.toggle("tabular", tabular);
-      keeping(box, () => {
-        box.replaceChildren();
-        if (!tabular) {
-          draw(box, width);
-          return;
-        }
-        const {heads, rows: lines, total} = rows();
-        box.append(sheet(heading.textContent, heads, lines, total === undefined ? lines.length : total));
-      });
+    // The browser does not wait for a frame before it prints.
+    if (printing()) fill(); else frame = requestAnimationFrame(fill);
+  }
+
+  function fill() {
+    width = box.clientWidth;
+    if (!width) return;
+    toggle.textContent = tabular ? "Show as plot" : "Show as table";
+    node.classList.toggle("tabular", tabular);
+    keeping(box, () => {
+      box.replaceChildren();
+      if (!tabular) {
+        draw(box, width);
+        return;
+      }
+      const {heads, rows: lines, total} = rows();
+      box.append(sheet(heading.textContent, heads, lines, total === undefined ? lines.length : total));
     });
   }
   const watch = new ResizeObserver(() => { if (!tabular && box.clientWidth !== width) redraw(); });
+  const forPrint = () => { if (!tabular && width) redraw(); };
   watch.observe(box);
+  addEventListener("beforeprint", forPrint);
+  addEventListener("afterprint", forPrint);
   return {
     node, bar, redraw,
     say: (words) => { note.textContent = words; },
     name: (words) => { heading.textContent = words; node.setAttribute("aria-label", words); },
-    close() { cancelAnimationFrame(frame); watch.disconnect(); },
+    close() {
+      cancelAnimationFrame(frame);
+      watch.disconnect();
+      removeEventListener("beforeprint", forPrint);
+      removeEventListener("afterprint", forPrint);
+    },
   };
 }
