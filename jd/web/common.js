@@ -50,6 +50,18 @@ export async function ask(path, body, signal, exact) {
   }
 }
 
+/** Go to the sign-in, which leads back to this view. Gives false: nobody is signed in yet. */
+export async function toSignIn() {
+  location.assign(at("/signin?next=") + encodeURIComponent(below(location) + location.search));
+  return false;
+}
+
+let signedOut = toSignIn;
+
+/** Have `handler` awaited when the service says that nobody is signed in; the question is asked once more if
+ * it gives true. */
+export const onSignedOut = (handler) => { signedOut = handler; };
+
 /** Ask the service: GET without a body, POST with one. What stands below the names `exact` of the answer has
  * its numbers as they are written (exactjson.js). Throws Refused, an Error with a message for people,
  * `status` (0: no answer) and `wait`; AbortError when `signal` ended it. */
@@ -70,9 +82,7 @@ export async function askNow(path, body, signal, exact) {
     if (body === undefined) keep(path, text);
     return content;
   }
-  if (answer.status === 401) {
-    location.assign(at("/signin?next=") + encodeURIComponent(below(location) + location.search));
-  }
+  if (answer.status === 401 && await signedOut()) return askNow(path, body, signal, exact);
   const wait = Number(answer.headers.get("Retry-After")) || 0;
   throw new Refused(sentence(content.error || "something went wrong"), answer.status, wait);
 }
@@ -229,11 +239,12 @@ export function dialog({title, content, action, danger, submit, close}) {
       go.disabled = false;
     }
   };
+  const id = "dialog-" + (fields += 1);  // one may stand above another
   const form = el("form", {novalidate: true, onsubmit: send},
-    el("h2", {id: "dialog-title"}, title), ...content, problem,
+    el("h2", {id}, title), ...content, problem,
     el("div", {class: "foot"}, cancel, go));
   const onclose = () => { box.remove(); if (close) close(); };
-  const box = el("dialog", {"aria-labelledby": "dialog-title", onclose}, form);
+  const box = el("dialog", {"aria-labelledby": id, onclose}, form);
   document.body.append(box);
   box.showModal();
   const first = form.querySelector("input");

@@ -11,6 +11,7 @@ import {live} from "./live.js";
 import {showNotices} from "./notices.js";
 import {preparePrint} from "./print.js";
 import {help, listen} from "./shortcuts.js";
+import {keepWhatIsTyped} from "./signedout.js";
 
 const EVERY = 1000, PATIENCE = 400, LATER = 1000;
 const routes = [];
@@ -187,7 +188,7 @@ function frame() {
     $("unreachable").hidden = !gone;
     const since = minute(live.silentSince());
     $("unreachable").textContent = gone ? `Server unreachable since ${since}, trying again` : "";
-    $("link").textContent = {lost: "reconnecting…", polling: "every 2 s"}[state] || "";
+    $("link").textContent = {lost: "reconnecting…", polling: "every 2 s", out: "signed out"}[state] || "";
     $("link").title = polling ? "The live connection fails; the page asks every two seconds" : "";
     if (back && !page) show();  // a page that could not be shown while the server was away
   });
@@ -211,6 +212,7 @@ async function begin() {
   history.scrollRestoration = "manual";
   frame();
   listen(go);
+  keepWhatIsTyped(() => $("experiment").textContent);
   preparePrint();
   document.addEventListener("click", follow);
   addEventListener("popstate", show);

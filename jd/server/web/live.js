@@ -18,7 +18,7 @@ export const live = {
   },
   /** The server's clock now, in Unix seconds. */
   now: () => Date.now() / 1000 + offset,
-  /** "connecting", "live", "polling", "lost" (the connection) or "gone" (no answer at all);
+  /** "connecting", "live", "polling", "lost" (the connection), "gone" (no answer at all), "out" (signed out);
    * `watcher(state)` at each change. */
   watch(watcher) {
     watchers.add(watcher);
@@ -27,6 +27,8 @@ export const live = {
   },
   /** When the server was first not reached, in Unix seconds of this machine; 0 while it is. */
   silentSince: () => silent,
+  /** Connect anew, as after a sign-in. */
+  wake,
   /** Begin. Pages need not call it. */
   start() {
     document.addEventListener("visibilitychange", wake);
@@ -89,7 +91,10 @@ async function poll(until) {
   try {
     take(await askNow("summary"));
     become("polling");
-  } catch (error) { lose(error.status === 0 ? "gone" : "lost"); }
+  } catch (error) {
+    if (error.status === 401) return become("out");  // told once; whoever looks again is asked again
+    lose(error.status === 0 ? "gone" : "lost");
+  }
   if (document.hidden || source) return;
   timer = setTimeout(() => (Date.now() > until && state !== "gone" ? open() : poll(until)), POLL);
 }
