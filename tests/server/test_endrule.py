@@ -11,12 +11,14 @@ from jd.protocol import ProtocolError
 from jd.server import sweeper
 from jd.server.driving import sweep
 from jd.server.driving.endrule import EndRule
-from jd.server.store.operators import bulk, endrule, options
+from jd.server.store.operators import bulk, dependencies, endrule, options
 from jd.server.store.queue import jobs
 from jd.server.store.reports import columns
 from jd.server.store.transaction import Transaction
+from jd.storage.reading import TookTooLong
 from tests.e2e.processes import Server
 from tests.server.parts_bench import PartsBench, Run, run_bench
+from tests.server.store_support import Desk
 from tests.support import free_env, python
 
 
@@ -150,6 +152,62 @@ def test_who_goes_on_has_those_jobs_tried_and_the_rule_counts_when_it_is_changed
         await step(bench)
         assert counts(bench) == {"DONE": 1, "SERVED": 1, "ABORTED": 2}
     run(scenario)
+
+
+def test_a_rule_that_was_changed_while_it_was_looked_at_ends_nothing(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create({"x": 1}, {"x": 2})
+        await bench.beat()
+        await bench.finish(1, attempt=1)
+        await set_to(bench, max_jobs=1)
+        looked_at = bench.experiment.policy
+        await set_to(bench, max_jobs=2)
+        await write(bench, lambda t: endrule.end(t, looked_at, "1 job is done, and 1 were to be"))
+        assert await ended(bench) is None and not bench.experiment.policy.paused
+        await bench.beat()
+        await bench.finish(2, attempt=1)
+        await step(bench)
+        assert (await ended(bench))["because"] == "2 jobs are done, and 2 were to be"
+    run(scenario)
+
+
+def test_a_look_that_takes_too_long_is_a_twentieth_of_the_time_too(
+        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        now, looks = 0.0, 0
+
+        async def read(*_: object, **__: object) -> None:
+            nonlocal now, looks
+            now, looks = now + 30, looks + 1
+            raise TookTooLong(30)
+        await set_to(bench, stop_when="x=1")
+        monkeypatch.setattr(bench.experiment, "read", read)
+        rule = EndRule(bench.experiment, lambda: now)
+        with pytest.raises(TookTooLong):
+            await rule.look()
+        now += 590
+        await rule.look()
+        assert looks == 1
+        now += 20
+        with pytest.raises(TookTooLong):
+            await rule.look()
+    run(scenario)
+
+
+def test_who_goes_on_finds_jobs_that_wait_for_others_too(desk: Desk) -> None:
+    desk.create(2)
+    desk.create(1, after=[2])
+    desk.create(1, after=[3])
+    desk.claim()
+    desk.finish(1, status="ABORTED", verdict=p.VERDICT_FAILED)  # it waits for its retry
+    desk.create(1, after=[1])
+    desk.create(1)
+    desk.write(lambda t: endrule.end(t, t.policy, "it is enough"))
+    while desk.write(lambda t: endrule.abort_rest(t, 1)):
+        desk.write(lambda t: dependencies.follow(t, 10))
+    desk.write(lambda t: dependencies.follow(t, 10))
+    assert desk.read(lambda db: db.execute("SELECT id FROM jobs WHERE by_rule").fetchall()) == [
+        (1,), (2,), (3,), (4,), (5,), (6,)]
 
 
 def test_a_person_who_pauses_ends_nothing_and_resuming_ends_no_rule(run: Run) -> None:

@@ -36,7 +36,10 @@ class EndRule:
         def met(db: sqlite3.Connection) -> Optional[str]:
             return endrule.met(db, policy, now)
 
-        because = await experiment.read(met, seconds=SECONDS)
-        self._due, self._seen = self._clock() + (self._clock() - began) / SHARE, seen
+        try:
+            because = await experiment.read(met, seconds=SECONDS)
+        finally:  # one that takes too long takes all of its time
+            self._due = self._clock() + (self._clock() - began) / SHARE
         if because is not None:
-            await experiment.write(lambda t: endrule.end(t, because))
+            await experiment.write(lambda t: endrule.end(t, policy, because))
+        self._seen = seen

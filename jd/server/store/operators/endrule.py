@@ -93,8 +93,11 @@ def _written(policy: Policy) -> str:
     return json.dumps([policy.stop_when, policy.max_jobs, policy.max_hours])
 
 
-def end(t: Transaction, because: str) -> None:
-    """The sweep ends: no job is handed out any more, and those that wait are aborted."""
+def end(t: Transaction, policy: Policy, because: str) -> None:
+    """The sweep ends: no job is handed out any more, and those that wait are aborted. Nothing is done if
+    the rule that was met, which `policy` has, is another one by now."""
+    if _written(t.policy) != _written(policy):
+        return
     options.save(t, {"paused": True}, "the sweep has ended: %s" % because)
     state = {"because": because, "last": jobs.last_id(t.db), "jobs": 0}
     t.db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)",
@@ -121,7 +124,10 @@ def abort_rest(t: Transaction, limit: int) -> bool:
         return False
     state = json.loads(row[0])
     waiting = _ids(t, "jobs_by_status WHERE status = 'PENDING'", state["last"], limit)
-    retried = _ids(t, "jobs_retry WHERE retry_at IS NOT NULL AND status = 'ABORTED'", state["last"], limit)
+    # Those that are tried again come last, as do the first ids: who waits for them would be skipped, and not
+    # be found by who goes on.
+    retried = [] if len(waiting) == limit else _ids(
+        t, "jobs_retry WHERE retry_at IS NOT NULL AND status = 'ABORTED'", state["last"], limit)
     if waiting:
         then = transitions.after(p.PENDING, transitions.ABORT)
         jobs.add_history_line(t, waiting, "aborted, since the sweep has ended: %s" % state["because"])
@@ -142,5 +148,5 @@ def abort_rest(t: Transaction, limit: int) -> bool:
 
 
 def _ids(t: Transaction, source: str, last: int, limit: int) -> List[int]:
-    return [row[0] for row in t.db.execute("SELECT id FROM jobs INDEXED BY %s AND id <= ? LIMIT ?" % source,
-                                           (last, limit))]
+    return [row[0] for row in t.db.execute("SELECT id FROM jobs INDEXED BY %s AND id <= ?"
+                                           " ORDER BY id DESC LIMIT ?" % source, (last, limit))]
