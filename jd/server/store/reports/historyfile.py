@@ -5,6 +5,7 @@ a row: seconds since the start, or Unix time. Without one, rows are taken to be 
 """
 
 import csv
+import io
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -20,6 +21,7 @@ from jd.server.store.transaction import Transaction
 
 FILE_NAME = "history.csv"
 MAX_FILE = 20 * 1024 * 1024
+MAX_LINE = 256 * 1024  # characters
 MAX_NUMBERS = 1_000_000
 UNIX = 1e9  # what is more than that are no seconds since a start
 
@@ -45,15 +47,24 @@ def read(path: Path, size: int) -> History:
 def parse(content: bytes) -> History:
     """The curves in a table. Whatever it is, nothing is raised."""
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return History(0, {}, {}, False, "not UTF-8 at offset %d" % error.start)
     try:
-        rows = csv.reader(lines, delimiter=_delimiter(lines[0] if lines else ""))
+        # Line by line: a list of them, or of the cells of a long one, takes many times the room of the file.
+        head = next(_lines(content), "")
+        rows = csv.reader(_lines(content), delimiter=_delimiter(head))
         names = [name.strip() for name in next(rows, [])]
         return _History(names).read(rows)
     except csv.Error as error:
         return History(0, {}, {}, False, "not CSV: %s" % error)
+
+
+def _lines(content: bytes) -> Iterator[str]:
+    for line in io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""):
+        if len(line) > MAX_LINE:
+            raise csv.Error("a line has more than %d characters" % MAX_LINE)
+        yield line
 
 
 def _delimiter(head: str) -> str:
@@ -70,7 +81,7 @@ class _History:
         self._metrics = {called(name): at for at, name in enumerate(names)
                          if name and at not in (self._step, self._time)}
         self._gathered = taking.Gathered({})
-        self._texts: List[str] = []
+        self._texts: Dict[str, None] = {}  # in the order in which they were met
         self._numbers = 0
         self._seconds = 0.0
 
@@ -91,7 +102,7 @@ class _History:
         if found.left_out:
             remarks.append("more than %d metrics, which is all that are kept" % taking.MAX_METRICS)
         if self._texts:
-            remarks.append("text in %s" % ", ".join(self._texts[:3]))
+            remarks.append("text in %s" % ", ".join(list(self._texts)[:3]))
         if not found.metrics:
             remarks.append("there is no number in it")
         return History(count, found.metrics, found.points, self._time is not None, "; ".join(remarks))
@@ -103,8 +114,8 @@ class _History:
             value = written(text) if text else None
             if value is not None:
                 numbers[name] = value
-            elif text and name not in self._texts:
-                self._texts.append(name)
+            elif text:
+                self._texts[name] = None
         self._numbers += len(numbers)
         seconds = _number(row, self._time)
         if seconds is not None:  # a row that does not say is of the time of the one before it
