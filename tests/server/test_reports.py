@@ -5,6 +5,8 @@ import io
 import json
 import math
 import random
+import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -15,9 +17,10 @@ from jd import protocol as p
 from jd.messages import Report
 from jd.server.driving.reportedresults import ReportedResults
 from jd.server.store.operators import bulk
-from jd.server.store.reports import columns, points, storage, taking
+from jd.server.store.reports import columns, historyfile, points, storage, taking
 from jd.server.store.reports.interpreting import interpret
 from jd.server.store.reports.points import Points
+from jd.server.store.transaction import Transaction
 from tests.server.parts_bench import PartsBench, Run, run_bench
 
 NAN, INF = math.nan, math.inf
@@ -354,13 +357,35 @@ def test_results_of_reports_take_a_twentieth_of_the_time_at_most(run: Run) -> No
     run(scenario)
 
 
-def test_damaged_reports_hold_up_neither_the_end_of_the_job_nor_others(run: Run) -> None:
+def test_results_of_many_that_report_much_are_written_once_each_in_a_look(
+        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await begun(bench, 25)
+        for job_id in range(1, 26):
+            await send(bench, 0, numbered(1), job_id=job_id)
+        written: List[int] = []
+        write = columns._write
+
+        def reports_again(t: Transaction, job_id: int) -> None:
+            written.append(job_id)
+            write(t, job_id)
+            if len(written) < 100:  # the other half of them have reported something meanwhile
+                for other in range(1, 26):
+                    columns.due(t, other)
+        monkeypatch.setattr(columns, "_write", reports_again)
+        await ReportedResults(bench.experiment).look()
+        assert written == list(range(1, 26))
+    run(scenario)
+
+
+@pytest.mark.parametrize("metrics", ["[", "[]", "5", '{"loss": 5}', '{"loss": [1]}', "[" * 100_000])
+def test_damaged_reports_hold_up_neither_the_end_of_the_job_nor_others(run: Run, metrics: str) -> None:
     async def scenario(bench: PartsBench) -> None:
         await begun(bench, 2)
         for job_id in (1, 2):
             await send(bench, 0, numbered(2), job_id=job_id)
         bench.experiment.write_now(
-            lambda t: t.db.execute("UPDATE reported SET metrics = '[' WHERE job_id = 1"))
+            lambda t: t.db.execute("UPDATE reported SET metrics = ? WHERE job_id = 1", (metrics,)))
         assert (await results(bench, 2))["loss"] == 0.5
         await bench.finish(1, attempt=1)
         assert (await bench.get("/api/jobs/1")).json["status"] == "DONE"
@@ -426,6 +451,21 @@ def test_a_long_table_is_thinned_out(run: Run, monkeypatch: pytest.MonkeyPatch) 
         assert len(found["step"]) <= 302 and found["n"] == 1001 and {0, 1000} <= set(found["value"])
         assert len([line for line in history(bench) if "thinned out" in line]) == 1
     run(scenario)
+
+
+def test_a_table_takes_time_and_memory_in_proportion_to_its_size() -> None:
+    names = ["c%d" % at for at in range(30_000)]
+    began = time.process_time()
+    found = historyfile.parse(("%s\n%s\n" % (",".join(names), ",".join("x" for _ in names))).encode())
+    assert time.process_time() - began < 2 and found.remark.startswith("text in c0, c1, c2; ")
+    tracemalloc.start()
+    try:
+        assert historyfile.parse(b"x\n" + b"\n" * 1_000_000).rows == 0
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert historyfile.parse(b"x\n1\n" + b"2," * 200_000).remark == (
+        "not CSV: a line has more than 262144 characters")
 
 
 # ---- archives

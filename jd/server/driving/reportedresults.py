@@ -2,7 +2,8 @@
 number is in an index."""
 
 import time
-from typing import Callable
+from functools import partial
+from typing import Callable, Optional
 
 from jd.server.experiment import Experiment
 from jd.server.portion import Portion
@@ -24,18 +25,21 @@ class ReportedResults:
         self._spent = 0.0
 
     async def look(self) -> None:
-        """Write those of all jobs that have reported something, unless too much time went into that of late.
-        Raises StorageError."""
+        """Write those of all jobs that have reported something, each once, unless too much time went into
+        that of late. Raises StorageError."""
         if self._clock() < self._due or not await self._experiment.look_up(columns.is_due):
             return
         portion = Portion(SLICE, first=FIRST)
         self._spent = 0.0
-        while await self._experiment.write(portion.timed(lambda t: self._write(t, portion.size))):
-            pass
+        after: Optional[int] = 0
+        # Upwards only: where many report much, jobs that are done are due again before the last one is.
+        while after is not None:
+            after = await self._experiment.write(portion.timed(
+                partial(self._write, limit=portion.size, after=after)))
         self._due = self._clock() + self._spent / SHARE
 
-    def _write(self, t: Transaction, limit: int) -> bool:
+    def _write(self, t: Transaction, limit: int, after: int) -> Optional[int]:
         began = self._clock()
-        more = columns.write_due(t, limit)
+        then = columns.write_due(t, limit, after)
         self._spent += self._clock() - began
-        return more
+        return then

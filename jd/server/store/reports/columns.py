@@ -6,7 +6,7 @@ written a little later (`reports_due`), once for all that has come until then, a
 """
 
 import sqlite3
-from typing import Dict
+from typing import Dict, Optional
 
 from jd.server.store.files import results
 from jd.server.store.files.resultfile import MAX_NAME_CHARS, NAN, Result
@@ -34,14 +34,15 @@ def tell(t: Transaction) -> None:
         t.db.execute("DELETE FROM reports_due WHERE written")
 
 
-def write_due(t: Transaction, limit: int) -> bool:
-    """Write the columns of so many jobs at most. Returns whether there may be more."""
-    rows = t.db.execute("SELECT job_id FROM reports_due WHERE NOT written ORDER BY job_id LIMIT ?",
-                        (limit,)).fetchall()
-    for (job_id,) in rows:
+def write_due(t: Transaction, limit: int, after: int = 0) -> Optional[int]:
+    """Write the columns of so many jobs at most, of those above an id. Returns the id to go on after; None
+    where there are no more."""
+    ids = [row[0] for row in t.db.execute("SELECT job_id FROM reports_due WHERE NOT written AND job_id > ?"
+                                          " ORDER BY job_id LIMIT ?", (after, limit))]
+    for job_id in ids:
         _write(t, job_id)
         _written(t, job_id)
-    return len(rows) == limit
+    return ids[-1] if len(ids) == limit else None
 
 
 def ended(t: Transaction, job_id: int) -> None:
@@ -62,7 +63,7 @@ def _write(t: Transaction, job_id: int) -> None:
         found = None if attempt is None else storage.find(t.db, job_id, attempt)
         if found is not None:
             results.take_reported(t, job_id, _columns(found.metrics))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         # Neither the end of the job nor the results of others wait for it: `jd_server check` finds it.
         results.tell(t, job_id, "what it has reported makes no results: it is damaged in the database")
 

@@ -221,7 +221,7 @@ def is_readable(db: sqlite3.Connection, job_id: int, attempt: int) -> bool:
             pieces(db, found.id)
         for one in series(db, job_id, attempt):
             whole(db, one)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return False
     return True
 
