@@ -5,13 +5,15 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict, Iterator
 
 import pytest
 
 from jd import protocol as p
-from jd.server.dashboard import archive
+from jd.server.dashboard import archive, zipping
+from jd.server.experiment import Experiment
 from jd.server.store.operators import bulk
+from jd.server.store.search import values
 from tests.server.parts_bench import PartsBench, Run, run_bench
 
 SEED = 1798406481619217041
@@ -62,6 +64,19 @@ def test_a_sweep_describes_itself(run: Run) -> None:
     run(scenario)
 
 
+def _while_jobs_are_made(experiment: Experiment) -> Callable[..., Iterator[bytes]]:
+    """Packs when many jobs were made whose values are to follow."""
+    pack = zipping.pack
+
+    def packed(*given: Any) -> Iterator[bytes]:
+        experiment.write_now(lambda t: t.db.execute("INSERT INTO settings VALUES (?, '7 8')",
+                                                    (values.MISSING,)) and None)
+        yield from pack(*given)
+        experiment.write_now(lambda t: t.db.execute("DELETE FROM settings WHERE name = ?",
+                                                    (values.MISSING,)) and None)
+    return packed
+
+
 def test_the_jobs_of_a_filter_page_by_page(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "PAGE", 2)
 
@@ -71,6 +86,8 @@ def test_the_jobs_of_a_filter_page_by_page(run: Run, monkeypatch: pytest.MonkeyP
         assert [name for name in found if name.endswith("params.json")] == [
             "exp/%d/params.json" % number for number in range(1, 6)]
         assert json.loads(found["exp/about.json"])["filter"] == "x<5"
+        monkeypatch.setattr(zipping, "pack", _while_jobs_are_made(bench.experiment))
+        assert sorted(await unpacked(bench, "/web/export.zip?filter=x%3C5")) == sorted(found)
         refused = await bench.get("/web/export.zip?filter=nonsense%3D1")
         assert refused.status == 400 and "nonsense" in refused.json["error"]
     run(scenario)

@@ -209,3 +209,14 @@ def test_the_names_that_are_known_at_once_are_bounded() -> None:
     many = from_list([{"p%d" % n: 1, "all": 2} for n in range(3 * NAMES)])
     assert many.names[:3] == ("p0", "all", "p1") and len(many.names) == NAMES
     assert json.loads(next(many.texts())) == {"p0": 1, "all": 2}
+
+
+def test_a_damaged_job_has_no_values_and_others_have(tmp_path: Path) -> None:
+    async def scenario(held: Held) -> None:
+        await held.creation.create(from_list(JOBS))
+        await held.experiment.write(lambda t: t.db.execute(
+            "UPDATE jobs SET parameters = CAST(? AS TEXT) WHERE id = 3",
+            (b'{"n": 2, "opt": "\xff"}',)) and None)
+        held.go.set()
+        assert await held.matching("n<5") == [1, 2, 4, 5]
+    run(tmp_path, scenario)

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from functools import partial
 from pathlib import Path
-from typing import Generator, Iterator, List, Set
+from typing import Generator, Iterator, List, Set, Tuple
 
 import jd
 from jd import fields
@@ -19,6 +19,7 @@ from jd.server.experiment import Experiment
 from jd.server.jobfolder import Member
 from jd.server.store.pages import export
 from jd.server.store.search import conditions, filters, scanning
+from jd.server.store.search.conditions import Filter
 
 PAGE = 200  # jobs that are looked for at once
 
@@ -53,12 +54,15 @@ class Archive:
         """The same of all jobs that a filter finds, each in a folder of its own, and the table of them."""
         experiment, now = self._experiment, self._experiment.clock()
         text = fields.read_text(request.query, "filter", filters.MAX_CHARS)
-        table = await experiment.read(lambda db: export.begin(db, text, now))
+
+        def look(db: sqlite3.Connection) -> Tuple[export.CsvTable, Filter]:
+            return export.begin(db, text, now), conditions.compiled(db, text, now)
+        table, wanted = await experiment.read(look)
         about = {"experiment": experiment.name, "filter": text, "made_at": now, "version": jd.__version__}
         packed: List[str] = []
 
         def members() -> Iterator[Member]:
-            for member in self._of_sweep(table, text, now):
+            for member in self._of_sweep(table, wanted, now):
                 packed.append(member.name)
                 yield member
 
@@ -71,7 +75,7 @@ class Archive:
 
     # ---- in an executor
 
-    def _of_sweep(self, table: export.CsvTable, text: str, now: float) -> Iterator[Member]:
+    def _of_sweep(self, table: export.CsvTable, wanted: Filter, now: float) -> Iterator[Member]:
         """Read from the database as they are packed: a sweep may have a million jobs."""
         read, data_dir = self._experiment.read_now, self._experiment.data_dir
 
@@ -89,7 +93,7 @@ class Archive:
         after = 0
 
         def following(db: sqlite3.Connection) -> scanning.Matching:
-            return scanning.matching(db, conditions.compiled(db, text, now), after, PAGE)
+            return scanning.matching(db, wanted, after, PAGE)
 
         while True:
             page = read(following)

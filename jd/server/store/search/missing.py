@@ -55,8 +55,8 @@ class Filling:
         if missing is None:
             return False
         self._reached = max(self._reached, missing.done)
-        found = t.db.execute("SELECT id, parameters FROM jobs WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-                             (self._reached, missing.last, limit)).fetchall()
+        found = t.db.execute("SELECT id, CAST(parameters AS BLOB) FROM jobs WHERE id > ? AND id <= ?"
+                             " ORDER BY id LIMIT ?", (self._reached, missing.last, limit)).fetchall()
         if found:
             self._reached = found[-1][0]
             self._gathered.take(_objects(found))
@@ -79,10 +79,10 @@ class Filling:
 def _objects(rows: List[Tuple[int, Any]]) -> Iterable[Tuple[int, Dict[str, Any]]]:
     """The parameters of jobs. Those that are damaged have no values; the claim that comes to such a job tells
     of it."""
-    ids, texts = zip(*rows)
+    ids, texts = zip(*rows)  # as bytes: damaged ones may be no text any more
     try:
         # All at once: to begin with a text takes as long as to read a short one.
-        values = json.loads("[%s]" % ",".join(texts))
+        values = json.loads(b"[%s]" % b",".join(texts))
         if len(values) == len(ids) and set(map(type, values)) == {dict}:
             return zip(ids, values)
     except (ValueError, TypeError, RecursionError):
