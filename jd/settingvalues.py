@@ -339,8 +339,8 @@ def server_url(value: str) -> str:
 
 
 # With one of these in front a path could be the dashboard's own.
-_OF_DASHBOARD = ("compare", "failures", "healthz", "history", "jobs", "results", "settings", "signin",
-                 "static", "web", "workers")
+_OF_DASHBOARD = ("compare", "curves", "failures", "healthz", "history", "jobs", "results", "settings",
+                 "signin", "static", "web", "workers")
 
 
 def dashboard_url(value: str) -> str:
