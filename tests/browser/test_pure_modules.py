@@ -294,6 +294,11 @@ def test_exact_json(blank: Browser, expression: str, expected: Any) -> None:
     # Twice, a negation, an unknown status, a text within quotes: none of these says which.
     ("['status=DONE status=ABORTED', 'status!=DONE', 'status=NOPE'].map(filter.statusesOf)", [[], [], []]),
     ("filter.statusesOf('a=\"x status=DONE\"')", []),
+    ("filter.statusesOf('lr < 1 status = DONE,PENDING')", ["DONE", "PENDING"]),
+    ("filter.withStatuses('status = DONE lr < 1 \"a = b\" x', ['DELETED'])",
+     'status=DELETED lr < 1 "a = b" x'),
+    ("['=x', '<path>', '!a', 'a=b'].map((one) => filter.condition('o', '=', one))",
+     ['o="=x"', 'o="<path>"', 'o="!a"', "o=a=b"]),
     ("filter.withStatuses('', [])", ""),
     ("filter.withStatuses('lr<1', ['DONE', 'ABORTED'])", "status=DONE,ABORTED lr<1"),
     ("filter.withStatuses('status=DONE  lr<1 opt=\"a  b\" status!=PENDING', ['DELETED'])",

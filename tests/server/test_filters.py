@@ -32,6 +32,13 @@ Found = Callable[[str], List[int]]
     ("finished>-1h", [Term("finished", ">", (Value("-1h"),))]),
     ("val/acc>0.5 p@5=1", [Term("val/acc", ">", (Value("0.5"),)), Term("p@5", "=", (Value("1"),))]),
     ("started>2026-01-31T12:30", [Term("started", ">", (Value("2026-01-31T12:30"),))]),
+    ("acc > 0.95  opt = a,b", [
+        Term("acc", ">", (Value("0.95"),)), Term("opt", "=", (Value("a"), Value("b")))]),
+    ('message ~ "a b" x !~ y', [Term("message", "~", (Value("a b", True),)), Term("x", "!~", (Value("y"),))]),
+    ("error=<path>", [Term("error", "=", (Value("<path>"),))]),
+    ("in <module>", [Term("", "", (Value("in"),)), Term("", "", (Value("<module>"),))]),
+    ("No file or directory", [Term("", "", (Value(word),)) for word in ("No", "file", "or", "directory")]),
+    ('opt="=1" "or"', [Term("opt", "=", (Value("=1", True),)), Term("", "", (Value("or", True),))]),
 ])
 def test_text_becomes_terms(text: str, terms: List[Term]) -> None:
     assert parse(text) == terms
@@ -47,6 +54,14 @@ def test_text_becomes_terms(text: str, terms: List[Term]) -> None:
     ("x" * 501, "501 characters; at most 500"),
     (" ".join(["a"] * 21), "21 conditions; at most 20"),
     ("a=\0", "NUL"),
+    ("acc >0.95", "'>0.95' in the filter has no name before it"),
+    ("acc <", "'<' in the filter has no name"),
+    ("acc => 0.95", "'=>' in the filter has no name"),
+    ("acc==0.95", "operator too many"),
+    ("loss<<3", "operator too many"),
+    ("acc=>0.95", "operator too many"),
+    ("acc>0.9 and loss<1", "'and' joins no conditions"),
+    ("acc>0.9 OR loss<1", "'OR' joins no conditions"),
 ])
 def test_what_cannot_be_read_is_refused_with_a_reason(text: str, says: str) -> None:
     with pytest.raises(ProtocolError, match=says):

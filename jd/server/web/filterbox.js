@@ -5,7 +5,7 @@ import {button, el} from "./common.js";
 const WAIT = 600;  // milliseconds that typing must pause
 const MOST_NAMES = 40;
 const EXAMPLES = [
-  ["lr<0.01 opt=adam", "all conditions hold; =  !=  <  <=  >  >="],
+  ["lr<0.01 opt=adam", "all conditions hold; =  !=  <  <=  >  >=, blanks on both sides or on neither"],
   ["status=DONE,ABORTED", "one of several"],
   ["opt=\"a b\"", "quotes around blanks"],
   ["started>-1h", "of the last hour; also 30m, 2d, 2026-01-31T12:00 (UTC)"],

@@ -3,7 +3,8 @@
 Terms are separated by blanks and all of them must hold. `name=value` (also !=, <, <=, >, >=) compares,
 `name~value` (also !~) looks for a text in one, and a word without operator is looked for as text. Quotes
 keep blanks and operators: `opt="a b"`, `"a=b"`; inside, `\\"` and `\\\\` stand for themselves. `name=a,b` is
-a list: any of them. A value that begins with [ or { is JSON. See docs/server.md, "Searching jobs".
+a list: any of them. A value that begins with [ or { is JSON. An operator has blanks on both sides or on
+neither. See docs/server.md, "Searching jobs".
 """
 
 import json
@@ -22,8 +23,12 @@ ORDERINGS = ("<", "<=", ">", ">=")
 CONTAINS = "~"
 LACKS = "!~"
 
-_COMPARISON = re.compile(r"([^\s\"=<>!,]+)(!=|<=|>=|=|<|>)")
-_CONTAINS = re.compile(r"([^\s\"=<>!,~]+)(!?~)(?=\S)")
+_COMPARISON = re.compile(r"([^\s\"=<>!,]+)(?:\s+(!=|<=|>=|=|<|>)\s+|(!=|<=|>=|=|<|>))")
+_CONTAINS = re.compile(r"([^\s\"=<>!,~]+)(?:\s+(!?~)\s+|(!?~))(?=\S)")
+# What is meant as a comparison and would be looked for as text, or compared with a text, and never found.
+_NAMELESS = re.compile(r"[=<>!]+|[=<>!]+[-+.]?\d\S*")
+_TWO_OPERATORS = re.compile(r"=|[<>!]=?[-+.]?\d")
+_WORDS = ("and", "or", "&&", "||")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _BARE = re.compile(r'[^\s"]+')
 _BARE_ITEM = re.compile(r'[^\s",]+')
@@ -75,9 +80,20 @@ def parse(text: str) -> List[Term]:
             raise ProtocolError("a blank is missing before %s in the filter; a value with quotes, commas "
                                 "or blanks in it goes into quotes" % shown(text[position:]))
         position = following
+    _check_words(terms)
     if len(terms) > MAX_TERMS:
         raise ProtocolError("the filter has %d conditions; at most %d" % (len(terms), MAX_TERMS))
     return terms
+
+
+def _check_words(terms: List[Term]) -> None:
+    """Words that join conditions elsewhere are no texts to look for beside some."""
+    if any(term.name for term in terms):
+        for term in terms:
+            value = term.values[0]
+            if not term.name and not value.quoted and value.text.lower() in _WORDS:
+                raise ProtocolError("%s joins no conditions in a filter: all of them hold, and opt=a,b is "
+                                    "one of several values; a text goes into quotes" % shown(value.text))
 
 
 def _skip(text: str, position: int) -> int:
@@ -90,10 +106,18 @@ def _term(text: str, position: int) -> Tuple[Term, int]:
     comparison = _CONTAINS.match(text, position) or _COMPARISON.match(text, position)
     if comparison is None:
         value, position = _value(text, position, _BARE)
+        if not value.quoted and _NAMELESS.fullmatch(value.text):
+            raise ProtocolError("%s in the filter has no name before it: an operator has blanks on both "
+                                "sides or on neither, as in loss<0.5; a text goes into quotes"
+                                % shown(value.text))
         return Term("", "", (value,)), position
-    name, operator = comparison.groups()
+    name, operator = comparison.group(1), comparison.group(2) or comparison.group(3)
     position = comparison.end()
     is_text = operator in (CONTAINS, LACKS)
+    if not is_text and _TWO_OPERATORS.match(text, position):
+        raise ProtocolError("%s%s has an operator too many; operators are = != < <= > >= ~ !~, and a value "
+                            "that begins with one goes into quotes" % (
+                                name, shown(operator + text[position:])))
     if text[position:position + 1] in ("[", "{") and not is_text:
         value, position = _value(text, position, _BARE_JSON)
         return Term(name, operator, (Value(_minified(value.text)),)), position
