@@ -7,7 +7,7 @@ a row: seconds since the start, or Unix time. Without one, rows are taken to be 
 import csv
 import io
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd.files import plainfile
 from jd.server.store.files import results
@@ -28,13 +28,15 @@ UNIX = 1e9  # what is more than that are no seconds since a start
 
 class History(NamedTuple):
     """What stands in a file: rows, metrics with their points, and what of it is left out. Where the file
-    has no times, the times of points are numbers of rows."""
+    has no times, the times of points are numbers of rows. `thinned` are metrics of which there were more
+    points than are kept: that is done here, lest who writes to the database take the time for it."""
 
     rows: int
     metrics: Dict[str, Metric]
     points: Dict[str, Points]
     has_times: bool
     remark: str
+    thinned: Tuple[str, ...] = ()
 
 
 def read(path: Path, size: int) -> History:
@@ -105,7 +107,12 @@ class _History:
             remarks.append("text in %s" % ", ".join(list(self._texts)[:3]))
         if not found.metrics:
             remarks.append("there is no number in it")
-        return History(count, found.metrics, found.points, self._time is not None, "; ".join(remarks))
+        thinned = tuple(name for name, some in found.points.items() if some.size > storage.MAX_POINTS)
+        for name in thinned:
+            some = found.points[name]
+            found.points[name] = points.thin(some, storage.THINNED_PARTS, some.steps)
+        return History(count, found.metrics, found.points, self._time is not None, "; ".join(remarks),
+                       thinned)
 
     def _told(self, row: List[str]) -> Told:
         numbers: Dict[str, Result] = {}
@@ -146,10 +153,9 @@ def take(t: Transaction, job_id: int, history: History) -> None:
         name_id = storage.add_metric(t, job_id, job.attempt, name)
         found.metrics[name] = found.metrics[name]._replace(name_id=name_id)
         timed = some._replace(times=_times(history, some, started, t.now))
-        if timed.size > storage.MAX_POINTS:
-            timed = points.thin(timed, storage.THINNED_PARTS, timed.steps)
-            found = taking.tell(t, found, job_id, "points", taking.thinned_out(name))
         storage.write(t, storage.series_of(t.db, job_id, job.attempt, name_id), timed)
+    if history.thinned:
+        found = taking.tell(t, found, job_id, "points", taking.thinned_out(history.thinned[0]))
     if history.remark:
         found = taking.tell(t, found, job_id, "left out", "%s is taken in part: %s" % (
             FILE_NAME, history.remark))
