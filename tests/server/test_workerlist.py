@@ -254,6 +254,15 @@ def test_workers_have_what_their_machine_told(machines: Desk) -> None:
     assert ids(machines, sort="gpu")[-1] == "a_egg_0"
 
 
+def test_damaged_figures_of_one_worker_leave_the_list_to_the_others(machines: Desk) -> None:
+    machines.write(lambda t: t.db.execute(
+        "UPDATE workers SET system_metrics = '{\"cpu_util' WHERE worker_id = 'a_egg_0'") and None)
+    page = machines.read(lambda db: workerlist.page(db, WorkerQuery(sort="-cpu")))
+    assert [row["cpu"] for row in page.workers[:3]] == [70.0, 0.0, None]
+    found = machines.read(lambda db: workerlist.hosts(db, WorkerQuery(sort="host")))
+    assert found.hosts[0]["cpu"] == 70.0
+
+
 def test_sorting_by_a_measure_goes_on_behind_a_page(machines: Desk) -> None:
     seen: List[str] = []
     after = None

@@ -63,10 +63,10 @@ SORTS = {
     "failing": "failures_in_row",
 }
 
-# What a machine told of itself with the last heartbeat, in percent; NULL where it did not.
+# What a machine told of itself with the last heartbeat, in percent; NULL where it did not, or that is damaged.
 MEASURED = {
     name: "(CASE WHEN typeof({0}) IN ('integer', 'real') THEN {0} END)".format(
-        "json_extract(system_metrics, '$.\"%s\"')" % key)
+        "json_extract(CASE WHEN json_valid(system_metrics) THEN system_metrics END, '$.\"%s\"')" % key)
     for name, key in (("cpu", "cpu_util"), ("memory", "ram_util"), ("gpu", "gpu_util"),
                       ("gpu_memory", "gpu_memory_util"))}
 SORTS.update({name: "coalesce(%s, -1)" % found for name, found in MEASURED.items()})
