@@ -63,7 +63,7 @@ SORTS = {
     "failing": "failures_in_row",
 }
 
-# What a machine told of itself with the last heartbeat, in percent; NULL where it did not, or that is damaged.
+# What a machine told of itself with the last heartbeat, in percent; NULL where it did not, or it is damaged.
 MEASURED = {
     name: "(CASE WHEN typeof({0}) IN ('integer', 'real') THEN {0} END)".format(
         "json_extract(CASE WHEN json_valid(system_metrics) THEN system_metrics END, '$.\"%s\"')" % key)
