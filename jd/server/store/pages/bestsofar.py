@@ -10,6 +10,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 from jd import protocol as p
 from jd.server.store.pages import metricvalues
 from jd.server.store.pages.metricvalues import Spread
+from jd.server.store.pages.worktime import ATTEMPTS
 from jd.server.store.search import conditions
 from jd.server.store.search.conditions import Sql
 from jd.server.store.search.scanning import View
@@ -144,9 +145,10 @@ def _finished(db: sqlite3.Connection, filter_text: str, now: float) -> List[Tupl
 
 def _seconds(db: sqlite3.Connection) -> Dict[int, float]:
     """What the attempts of each job took, together."""
+    # Out of the index, as beside each attempt in the table there is what it has printed.
     return dict(db.execute(
-        "SELECT job_id, sum(coalesce(runtime, max(0, ended_at - started_at))) FROM attempts"
-        " WHERE ended_at IS NOT NULL GROUP BY job_id"))
+        "SELECT job_id, sum(coalesce(runtime, max(0, ended_at - started_at))) FROM %s"
+        " WHERE ended_at IS NOT NULL GROUP BY job_id" % ATTEMPTS))
 
 
 def _evenly(places: Sequence[int], most: int) -> List[int]:
