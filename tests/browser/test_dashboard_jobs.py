@@ -218,12 +218,18 @@ def test_the_first_page_says_how_to_begin(browser: Browser, dashboard: Dashboard
 
 def test_completions_are_drawn_and_told(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard, 2)
-    dashboard.finish(dashboard.claim()["job_id"])
+    for host in ("node1", "node2_with_a_long_name." * 4):
+        dashboard.finish(dashboard.claim(host + "-0-0")["job_id"])
     browser.wait("document.querySelectorAll('.bar-done').length === 1")
+    # The longest of the hosts does not make their list wider than the page.
+    browser.wait("document.querySelector('[aria-label=Completions] select').options.length === 3")
+    for size in ((1280, 900), PHONE):
+        browser.size(*size)
+        assert no_sideways_scrolling(browser), size
     browser.click(".seg button", "60 min")
     browser.click(".as-table summary")
     browser.wait("document.querySelectorAll('.as-table tbody tr').length === 60")
-    assert browser.run("return document.querySelector('.as-table tbody td:nth-child(2)').textContent") == "1"
+    assert browser.run("return document.querySelector('.as-table tbody td:nth-child(2)').textContent") == "2"
 
 
 def viewers(browser: Browser, dashboard: Dashboard, expected: int) -> None:

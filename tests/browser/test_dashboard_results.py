@@ -243,6 +243,24 @@ def test_long_names_leave_room_for_values(browser: Browser, dashboard: Dashboard
     assert min(widths) > 100
 
 
+def test_twelve_axes_fit_a_usual_window_and_equal_values_show(browser: Browser,
+                                                              dashboard: Dashboard) -> None:
+    names = ["p%d" % name for name in range(1, 15)]
+    give(dashboard, [(dict(dict.fromkeys(names, at % (5 + at % 2)), opt="ab"[at % 2]),
+                      {"epochs": 3, "accuracy": at}) for at in range(12)])
+    browser.size(1280, 900)
+    browser.go(dashboard.page + "/results?metric=accuracy")
+    browser.wait("document.querySelectorAll('.upright .title').length === 13")
+    assert browser.run("const box = document.querySelector('.plot-parallel .scroll');"
+                       "return box.scrollWidth <= box.clientWidth")
+    # Where all values agree, a box is not hidden by its own median.
+    browser.go(dashboard.page + "/results?metric=epochs&x=opt")
+    browser.wait("document.querySelectorAll('.plot-metric .box').length === 2")
+    assert browser.run("return [...document.querySelectorAll('.plot-metric .box')].map((one) => "
+                       "one.getBBox().width >= 5) + ' ' + document.querySelectorAll('.median').length"
+                       ) == "true,true 0"
+
+
 def test_on_a_phone_and_in_both_themes(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.size(*PHONE)

@@ -313,6 +313,11 @@ def test_exact_json(blank: Browser, expression: str, expected: Any) -> None:
     ("resultnames.measuredFirst(['lr', 'loss', 'depth', 'f1'], ['depth', 'lr'])",
      ["loss", "f1", "lr", "depth"]),
     ("resultnames.measuredFirst([], ['lr'])", []),
+    # Not "n", which all have, nor one that few have, nor a parameter.
+    ("resultnames.usualResult([['lr', 9], ['f', 3], ['f1', 7], ['n', 9]].map(([name, n]) => ({name, n})), ['lr'])",
+     "f1"),
+    ("resultnames.usualResult([{name: 'lr', n: 2}], ['lr'])", "lr"),
+    ("resultnames.usualResult([], ['lr'])", ""),
 ])
 def test_filters_and_names(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected

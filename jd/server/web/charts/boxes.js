@@ -8,7 +8,7 @@ import {css, isDark, shadeAt, shades} from "./colours.js";
 import {below, text, widthOf} from "./drawing.js";
 import {pointing, tipLines} from "./pointing.js";
 
-const TALL = 300, FEW = 5;
+const TALL = 300, FEW = 5, LEAST = 5;  // pixels, jobs, pixels of a box
 
 // The groups with words for their values. Two that look alike with the digits that matter are two all the
 // same, and then have all of theirs.
@@ -61,13 +61,15 @@ function drawGroup(group, y, x, {data, left, end, label, marks, half}) {
   if (group.n < FEW) return [...drawn, ...group.points.map(dot)];
   const [low, q1, median, q3, high] = [group.low, group.q1, group.median, group.q3, group.high].map(x);
   const shade = css(colours[shadeAt(data.goodOf(group.median))]);
+  // Of values that agree the box is the median: a line through it would leave nothing of it.
+  const wide = q3 - q1, line = wide < 2 * LEAST;
   const whisker = (x1, x2, y1, y2) => svg("line", {class: "whisker", x1, x2, y1, y2});
   return [
     ...drawn,
     whisker(low, high, y, y), whisker(low, low, y - 5, y + 5), whisker(high, high, y - 5, y + 5),
-    svg("rect", {class: "box", x: q1, y: y - half, width: Math.max(1, q3 - q1), height: 2 * half, rx: 3,
-      fill: shade}),
-    svg("line", {class: "median", x1: median, x2: median, y1: y - half, y2: y + half}),
+    svg("rect", {class: "box", x: line ? median - LEAST / 2 : q1, y: y - half, width: line ? LEAST : wide,
+      height: 2 * half, rx: line ? 1 : 3, fill: shade}),
+    ...(line ? [] : [svg("line", {class: "median", x1: median, x2: median, y1: y - half, y2: y + half})]),
     ...group.points.map(dot)];
 }
 

@@ -10,7 +10,7 @@ import {ask, el, empty} from "../common.js";
 import {chooseDirection, lessIsBetter} from "../direction.js";
 import {filterBox} from "../filterbox.js";
 import {duration, moment, number} from "../format.js";
-import {measuredFirst} from "../resultnames.js";
+import {measuredFirst, usualResult} from "../resultnames.js";
 import {svg} from "../svg.js";
 import {pacing} from "./pace.js";
 import {along, corners, since, sinceWords, tally, upright} from "./stairs.js";
@@ -65,7 +65,7 @@ class BestView {
     const found = await ask("results/names"), own = found.parameters.map(({name}) => name);
     this.names = [...own, ...found.results.map(({name}) => name)];
     this.metrics = measuredFirst(found.results.map(({name}) => name), own);
-    if (!this.metrics.includes(this.metric)) this.metric = this.metrics[0] || "";
+    if (!this.metrics.includes(this.metric)) this.metric = usualResult(found.results, own);
   }
 
   // What the address says counts for the metric that it names, and is kept for no other.

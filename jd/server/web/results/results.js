@@ -18,6 +18,7 @@ import {aroundCell, aroundJob, aroundThese} from "./newjobs.js";
 import {forestModel} from "./model.js";
 import {noResults} from "./noresults.js";
 import {parallelPlot} from "../charts/parallel/parallel.js";
+import {usualResult} from "../resultnames.js";
 import {tally} from "./tally.js";
 import {heatCard} from "./twoparameters.js";
 import {bounded, listText, rangesText, switchText, viewOf} from "./view.js";
@@ -88,10 +89,8 @@ class ResultsPage {
 
   frame() {
     const known = this.names.results.map((result) => result.name);
-    const own = new Set(this.names.parameters.map(({name}) => name));
     if (!known.includes(this.metric)) {
-      const first = (a, b) => own.has(a.name) - own.has(b.name) || b.n - a.n;
-      this.measure(this.names.results.slice().sort(first)[0].name);
+      this.measure(usualResult(this.names.results, this.names.parameters.map(({name}) => name)));
     } else if (this.view.less === undefined) this.view.less = nameSaysLess(this.metric);
     this.box = filterBox({value: this.filter, placeholder: "Filter: lr<0.01 opt=adam", onchange: (text) => {
       this.view.filter = text;

@@ -12,7 +12,9 @@ import {brushing, drawBrushes} from "./brushes.js";
 import {drawLines, heights, MOST_LINES, nearest} from "./lines.js";
 import {axesPanel} from "./panel.js";
 
-const HEIGHT = 340, TOP = 40, BOTTOM = 14, SIDE = 56, NARROWEST = 108, GRAB = 13;  // pixels
+const HEIGHT = 340, TOP = 40, BOTTOM = 14, SIDE = 56, GRAB = 13;  // pixels
+// Of an axis: where all of them fit so, they are drawn side by side; else they have more room, and scroll.
+const NARROWEST = 88, ROOMY = 108;
 const MOST_AXES = 12;
 
 /** The plot. `asked` = {axes: names of the shown ones or null for the usual ones, ranges: Map name → [low,
@@ -122,7 +124,7 @@ function drawAll(box, width, {view, state, open, changed}) {
     box.append(el("p", {class: "plot-note"}, "No parameter is shown. Choose some below."));
     return;
   }
-  const full = Math.max(width, axes.length * NARROWEST);
+  const full = width >= axes.length * NARROWEST ? width : axes.length * ROOMY;
   const gap = (full - 2 * SIDE) / (axes.length - 1);
   const x = (index) => SIDE + index * gap;
   const y = (place) => TOP + 6 + (1 - place) * (HEIGHT - TOP - BOTTOM - 12);
