@@ -314,8 +314,8 @@ def test_exact_json(blank: Browser, expression: str, expected: Any) -> None:
      ["loss", "f1", "lr", "depth"]),
     ("resultnames.measuredFirst([], ['lr'])", []),
     # Not "n", which all have, nor one that few have, nor a parameter.
-    ("resultnames.usualResult([['lr', 9], ['f', 3], ['f1', 7], ['n', 9]].map(([name, n]) => ({name, n})), ['lr'])",
-     "f1"),
+    ("resultnames.usualResult([{name: 'lr', n: 9}, {name: 'f', n: 3}, {name: 'f1', n: 7}], ['lr'])", "f1"),
+    ("resultnames.usualResult([{name: 'f', n: 3}, {name: 'f1', n: 7}, {name: 'n', n: 9}], [])", "f1"),
     ("resultnames.usualResult([{name: 'lr', n: 2}], ['lr'])", "lr"),
     ("resultnames.usualResult([], ['lr'])", ""),
 ])
