@@ -77,6 +77,8 @@ def history(bench: PartsBench) -> List[str]:
     ({"epoch": 2, "loss": 0.5}, 2.0, {"loss": 0.5}),
     ({"epoch": 2, "step": 40, "loss": 0.5}, 40.0, {"epoch": 2, "loss": 0.5}),
     ({"step": "soon", "iter": 1.5, "loss": 1}, 1.5, {"loss": 1}),
+    ({"step": " 4 ", "loss": 1}, 4.0, {"loss": 1}),
+    ({"step": "nan", "epoch": "2.5", "loss": 1}, 2.5, {"step": "NaN", "loss": 1}),
     ({"step": True, "loss": 1}, None, {"step": 1, "loss": 1}),
     ({"step": 10 ** 400, "iteration": -7, "x": 1}, -7.0, {"step": "Infinity", "x": 1}),
     ({"loss": 1, "time": 99}, None, {"loss": 1}),

@@ -403,6 +403,10 @@ def test_a_line_without_an_end_fills_no_memory_and_what_comes_after_it_counts(be
 @pytest.mark.parametrize("line, told", [
     ('{"x": NaN, "y": [Infinity, -Infinity]}', {"x": "NaN", "y": ["Infinity", "-Infinity"]}),
     ('{"x": 1e999, "y": {"z": -1e999}}', {"x": "Infinity", "y": {"z": "-Infinity"}}),
+    ('{"x": -%s, "y": %s, "z": 1}' % ("9" * 310, "9" * 400), {"x": "-Infinity", "y": "Infinity", "z": 1}),
+    ('{"x": 1, "time": %s}' % ("9" * 310), {"x": 1}),
+    ('{"x": 1%s, "y": -1%s}' % ("0" * 308, "0" * 308), {"x": 10 ** 308, "y": -10 ** 308}),
+    ('{"x": 0.%s1, "y": "%s"}' % ("0" * 320, "1" * 400), {"x": 1e-321, "y": "1" * 400}),
     ('{"x": 1, "x": 2}', {"x": 2}),
     ('{"\\u00e4 \\ud83d\\ude00": 1}', {"ä 😀": 1}),
     ('{"x": "text", "y": null, "z": true}', {"x": "text", "y": None, "z": True}),
@@ -415,7 +419,7 @@ def test_a_line_becomes_what_a_server_takes(line: str, told: Dict[str, Any]) -> 
 
 @pytest.mark.parametrize("line", [
     '{"x": "\\ud800"}', '{"\\udfff": 1}', '{"x": %s}' % ("[" * 40 + "]" * 40), "[" * 5000, '{"x": ' * 3000,
-    '{"x": %s}' % ("9" * 311), '{"x": %s}' % ("9" * 6000), '{"x": "%s"}' % ("x" * protocol.MAX_REPORT_BYTES),
+    '{"x": %s}' % ("9" * 6000), '{"x": "%s"}' % ("x" * protocol.MAX_REPORT_BYTES),
     '{"x": "%s"}' % ("ä" * 4000), "", "3", '"x"', "null"])
 def test_what_no_server_would_take_is_no_report(line: str) -> None:
     """One of them would have the whole piece refused."""

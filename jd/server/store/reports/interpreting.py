@@ -1,7 +1,8 @@
 """What a report says: its step, and numbers by the name of their metric.
 
-The step is the first of STEP_NAMES that is a finite number; it is no metric then, and neither is `time`.
-Other numbers are named and flattened as those of a `result.json` are (see `files.resultfile`).
+The step is the first of STEP_NAMES that is a finite number, also one written as text; it is no metric then,
+and neither is `time`. Other numbers are named and flattened as those of a `result.json` are (see
+`files.resultfile`).
 """
 
 import math
@@ -50,7 +51,8 @@ def interpret(reports: Sequence[Report]) -> Interpreted:
 def _step(given: Dict[str, Any]) -> Optional[float]:
     """The step, which is taken away."""
     for name in STEP_NAMES:
-        step = number(given.get(name))
+        said = given.get(name)
+        step = number(written(said) if isinstance(said, str) else said)
         if step is not None:
             del given[name]
             return step

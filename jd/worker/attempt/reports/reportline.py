@@ -14,7 +14,8 @@ from jd.net import jsonbody
 from jd.protocol import MAX_JSON_DEPTH, MAX_REPORT_BYTES, ProtocolError
 
 _ENVELOPE = 3  # levels around the object in the body of a request
-_TOO_LONG = re.compile(r"\d{%d}" % (jsonbody.MAX_NUMBER_CHARS + 1))
+_BEYOND = 1 << 1024
+_LONG = re.compile(r"\d{%d}" % jsonbody.MAX_NUMBER_CHARS)  # a number of so many digits is beyond a float
 _decode = json.JSONDecoder(parse_constant=str).decode
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -35,8 +36,6 @@ def read(line: bytes) -> Optional[Line]:
         value = _decode(text)
         if not isinstance(value, dict):
             return None
-        if len(text) > jsonbody.MAX_NUMBER_CHARS and _TOO_LONG.search(text):
-            return None
         if "\\u" in text and jsonbody.lone_surrogate(text) is not None:
             return None
         if text.count("[") + text.count("{") > MAX_JSON_DEPTH - _ENVELOPE:
@@ -44,6 +43,8 @@ def read(line: bytes) -> Optional[Line]:
         time = _number(value.pop("time", None))
         try:
             told = _encode(value)
+            if len(told) > jsonbody.MAX_NUMBER_CHARS and _LONG.search(told):
+                told = _encode(_finite(value))
         except ValueError:  # 1e999 is infinite
             told = _encode(_finite(value))
     except (ValueError, ProtocolError, RecursionError):
@@ -52,11 +53,13 @@ def read(line: bytes) -> Optional[Line]:
 
 
 def _number(value: Any) -> Optional[float]:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) >= _BEYOND:
+        return None
+    return float(value)
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, float) and math.isinf(value):
+    if isinstance(value, float) and math.isinf(value) or isinstance(value, int) and abs(value) >= _BEYOND:
         return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
         return {name: _finite(inner) for name, inner in value.items()}
