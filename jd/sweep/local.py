@@ -213,7 +213,7 @@ def host(name: str, exp_id: Optional[str]) -> Local:
         if source.is_named and source.by != ACCESS_FILE:
             raise
         found.serve()  # the file is of a server that has ended, or there is none
-        session.meet()
+        session.meet(sessions.MEETING)
     sessions.use(session)
     _here[session.exp_id] = found
     return found

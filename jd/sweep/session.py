@@ -206,9 +206,9 @@ class Session:
             return target.place.token or script_token(self.environ)
         return target.token()
 
-    def meet(self, patience: float = MEETING) -> None:
+    def meet(self, patience: float) -> None:
         """Returns when a job server that can be the right one answers; one that is just starting is waited
-        for. Raises NoServer, Unreachable, WrongServer and what finding it raises."""
+        for, for so many seconds. Raises NoServer, Unreachable, WrongServer and what finding it raises."""
         def waits(error: JdError) -> None:
             say("waiting up to %s for the server of %s: %s" % (
                 terminal.duration(patience), self.exp_id, error.what))
@@ -253,7 +253,7 @@ def init(env_file: Optional[PathLike] = None, *, exp_id: Optional[str] = None,
     global _current
     with of_their_kinds():
         session = _planned(env_file, exp_id, hub_url, server)
-    session.meet()
+    session.meet(MEETING)
     _current = session
     return session
 
