@@ -615,7 +615,8 @@ def test_what_is_with_jobs_without_the_metric_is_told(
 
 
 @pytest.mark.parametrize("names, less", [
-    (["val_loss", "rmse", "test/perplexity", "runtime", "trainLoss", "ERR", "fid", "cost_total"], True),
+    (["val_loss", "rmse", "test/perplexity", "runtime", "trainLoss", "ERR", "fid", "cost_total",
+      "peak_memory_gb", "maxMemory", "bytes_sent"], True),
     (["accuracy", "r2", "score", "top1_acc", "mapScore", "f1", "", "日本", "reward_time"], False),
 ])
 def test_whether_less_is_better_is_judged_by_the_name(blank: Browser, names: List[str],

@@ -4,7 +4,7 @@ const KEPT = "results.less";
 // Whole words that mean "the more, the better", and parts of words that mean the opposite.
 const MORE = "r2|accuracy|acc|score|reward|auc|f1|precision|recall|iou|map|bleu|psnr|ssim";
 const LESS = "loss|err|rmse|mse|mae|mape|nll|time|seconds|duration|latency|perplexity|ppl|cost|regret"
-  + "|distance|fid|wer";
+  + "|distance|fid|wer|memory|bytes";
 const MORE_IS_BETTER = new RegExp(`(^|[^a-z])(${MORE})([^a-z]|$)`);
 const LESS_IS_BETTER = new RegExp(LESS);
 

@@ -26,7 +26,7 @@ export const tipLines = (head, pairs) => el("div", {}, el("b", {}, head),
  * go through them from the present one, -1 for none; with `along(mark, by)` left and right give the mark
  * beside it instead; `lit(mark)` is called at each change, with -1 for none; `ring` is put around the mark.
  * A finger's first touch tells, the second opens. Gives the function that hides the tip; its `again`
- * tells anew, where the mark is now. */
+ * tells anew, where the mark is now, or of the mark that it is given. */
 export function pointing(surface, host, {near, place, tell, open, order, along, ring, lit}) {
   const tip = tooltip(host), spoken = el("p", {class: "sr", "aria-live": "polite"});
   host.append(spoken);
@@ -92,8 +92,7 @@ export function pointing(surface, host, {near, place, tell, open, order, along, 
     else return;
     event.preventDefault();
   });
-  leave.again = () => {
-    const mark = now;
+  leave.again = (mark = now) => {
     now = -1;
     if (mark >= 0) point(mark);
   };

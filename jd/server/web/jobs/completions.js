@@ -2,8 +2,10 @@
 // lost, which count as no failure.
 
 import {ask, el} from "../common.js";
+import {keeping} from "../charts/controls.js";
+import {pointing, tipLines} from "../charts/pointing.js";
 import {compact, number} from "../format.js";
-import {axisX, axisY, scale, svg, ticks, tooltip} from "../svg.js";
+import {axisX, axisY, scale, svg, ticks} from "../svg.js";
 
 const CLOCK = {hour: "2-digit", minute: "2-digit"}, DAY = {day: "numeric", month: "short"};
 // What the buttons choose between: `label` is the format of times, `every` so many bars have one.
@@ -18,7 +20,7 @@ const KEPT = "completions";
 
 /** A card with the chart: {node, refresh(), close()}. */
 export function completions() {
-  let unit = kept() || "hour", host = "", data = null, loading = 0;
+  let unit = kept() || "hour", host = "", data = null, loading = 0, told = null;
   const plot = el("div", {class: "plot"}), said = el("p", {class: "legend grow"});
   const hosts = el("select", {"aria-label": "Host", hidden: true,
     onchange: () => { host = hosts.value; load(); }});
@@ -60,7 +62,12 @@ export function completions() {
   function draw() {
     if (!data || !plot.clientWidth) return;
     said.replaceChildren(...legend(data));
-    plot.replaceChildren(...drawing(data, plot));
+    const time = told;  // where somebody is stays told while jobs end
+    keeping(plot, () => {
+      const again = drawing(data, plot, (at) => { told = at < 0 ? null : data.start + at * data.step; });
+      const at = time === null ? -1 : Math.round((time - data.start) / data.step);
+      if (at < data.done.length) again(at);
+    });
     if (rows.open) {
       if (rows.children[1]) rows.children[1].remove();
       rows.append(asTable(data));
@@ -81,8 +88,9 @@ function legend(data) {
 const text = (data, at, format) =>
   new Intl.DateTimeFormat("en-GB", format).format(new Date((data.start + at * data.step) * 1000));
 
-// The chart and its tooltip.
-function drawing(data, plot) {
+// Put the chart into `plot`. `lit(at)` is told which bar is pointed at, -1 for none. Gives the function that
+// tells of a bar.
+function drawing(data, plot, lit) {
   const width = plot.clientWidth - RIGHT, n = data.done.length, {label, every} = UNITS[data.unit];
   const totals = data.done.map((_, at) => KINDS.reduce((sum, kind) => sum + data[kind][at], 0));
   const most = Math.max(1, ...totals);
@@ -92,13 +100,15 @@ function drawing(data, plot) {
   const marks = totals.map((_, at) => at).filter(marked).map((at) => at + 0.5);
   const hover = svg("rect", {class: "hover", y: 0, height: BASE, width: step, visibility: "hidden"});
   const chart = svg("svg", {
-    class: "chart", height: HEIGHT, viewBox: `0 0 ${width + RIGHT} ${HEIGHT}`, role: "img",
-    "aria-label": "Attempts that ended, by " + data.unit + "; the same as a table below"},
+    class: "chart", height: HEIGHT, viewBox: `0 0 ${width + RIGHT} ${HEIGHT}`, tabindex: 0,
+    role: "application",
+    "aria-label": `Attempts that ended, by ${data.unit}. Arrow keys go along the bars; a table is below.`},
   hover,
   axisY(up, LEFT, width - LEFT, ticks(0, most, 3).filter(Number.isInteger), compact),
   ...totals.map((_, at) => bar(data, at, along(at), step, up)),
   axisX(along, BASE, marks, (at) => text(data, at - 0.5, label)));
-  return [chart, pointing(chart, plot, {data, totals, along, up, hover})];
+  plot.replaceChildren(chart);
+  return point(chart, plot, {data, totals, along, up, hover, lit}).again;
 }
 
 // One bar, its kinds above each other.
@@ -114,25 +124,29 @@ function bar(data, at, x, step, up) {
   }));
 }
 
-// Tell of the bar that the pointer is on; gives the tooltip's element.
-function pointing(chart, plot, {data, totals, along, up, hover}) {
-  const tip = tooltip(plot), {label} = UNITS[data.unit];
-  const leave = () => {
-    hover.setAttribute("visibility", "hidden");
-    tip.hide();
-  };
-  chart.addEventListener("pointermove", (event) => {
-    const at = Math.floor(along.invert(event.clientX - plot.getBoundingClientRect().left));
-    if (at < 0 || at >= totals.length) return leave();
-    hover.setAttribute("x", along(at));
-    hover.setAttribute("visibility", "visible");
-    const day = data.unit === "hour" ? text(data, at, DAY) + " " : "";
-    const lines = KINDS.filter((kind) => data[kind][at] || kind === "done")
-      .map((kind) => el("div", {}, number(data[kind][at]) + " " + kind));
-    tip.show(along(at + 0.5), up(totals[at]), el("b", {}, day, text(data, at, label)), ...lines);
+// Tell of the bar that is pointed at.
+function point(chart, plot, {data, totals, along, up, hover, lit}) {
+  const {label} = UNITS[data.unit];
+  const some = totals.map((_, at) => at).filter((at) => totals[at]);
+  const day = (at) => (data.unit === "hour" ? text(data, at, DAY) + " " : "");
+  return pointing(chart, plot, {
+    near: (x) => {
+      const at = Math.floor(along.invert(x));
+      return at >= 0 && at < totals.length ? at : -1;
+    },
+    place: (at) => [along(at + 0.5), up(totals[at])],
+    tell: (at) => tipLines(day(at) + text(data, at, label),
+      KINDS.filter((kind) => data[kind][at] || kind === "done")
+        .map((kind) => [kind, number(data[kind][at])])),
+    open: () => {},
+    // The keys begin at the newest.
+    order: () => some.slice(-1).concat(some.slice(0, -1)),
+    lit: (at) => {
+      lit(at);
+      if (at >= 0) hover.setAttribute("x", along(at));
+      hover.setAttribute("visibility", at < 0 ? "hidden" : "visible");
+    },
   });
-  chart.addEventListener("pointerleave", leave);
-  return tip.node;
 }
 
 function asTable(data) {

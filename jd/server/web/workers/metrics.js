@@ -1,8 +1,9 @@
 // A worker's system metrics over time: a small plot for each, and the numbers behind them.
 
 import {el} from "../common.js";
+import {pointing, tipLines} from "../charts/pointing.js";
 import {metric as shown, moment} from "../format.js";
-import {scale, svg, tooltip} from "../svg.js";
+import {scale, svg} from "../svg.js";
 
 // What is known of a metric: its name for people, its unit, the least that the axis spans.
 const KNOWN = {
@@ -69,16 +70,16 @@ function plot(name, times, values, total) {
   const mark = svg("circle", {class: "spark-mark", r: 3, visibility: "hidden"});
   const range = `from ${rounded(name, Math.min(...there))} to ${withUnit(name, most)}`;
   const drawing = svg("svg", {
-    viewBox: `0 0 ${WIDE} ${BASE + 1}`, class: "chart spark", preserveAspectRatio: "none", role: "img",
-    tabindex: 0,
+    viewBox: `0 0 ${WIDE} ${BASE + 1}`, class: "chart spark", preserveAspectRatio: "none",
+    role: "application", tabindex: 0,
     "aria-label": `${label(name)}: now ${withUnit(name, last)}, ${range}. Arrow keys go along it.`},
   svg("line", {class: "spark-axis", x1: 0, x2: WIDE, y1: BASE, y2: BASE}),
   ...paths(times, values, x, y), mark);
   const host = el("div", {class: "plot"}, drawing,
     el("span", {class: "spark-max", "aria-hidden": "true"}, shown(top)),
     el("span", {class: "spark-min", "aria-hidden": "true"}, shown(low)));
-  const text = (at) => [el("strong", {}, withUnit(name, values[at])), ` at ${moment(times[at])}`];
-  point(host, drawing, {times, values, x, y, mark, text});
+  const tell = (at) => tipLines(withUnit(name, values[at]), [["at", moment(times[at])]]);
+  point(host, drawing, {times, values, x, y, mark, tell});
   const ends = [times[0], times[times.length - 1]].map((t) => el("span", {}, moment(t)));
   return el("figure", {class: "spark-box"},
     el("figcaption", {}, el("span", {}, label(name)), el("strong", {}, withUnit(name, last))),
@@ -113,36 +114,26 @@ function split(times, values) {
   return runs;
 }
 
-function point(host, drawing, {times, values, x, y, mark, text}) {
-  const tip = tooltip(host), known = times.map((_, at) => at).filter((at) => values[at] != null);
-  let here = null;
-  const show = (at) => {
-    here = at;
-    const wide = drawing.clientWidth / WIDE, high = drawing.clientHeight / (BASE + 1);
-    mark.setAttribute("cx", x(times[at]));
-    mark.setAttribute("cy", y(values[at]));
-    mark.setAttribute("visibility", "visible");
-    tip.show(x(times[at]) * wide, y(values[at]) * high, ...text(at));
-  };
-  const hide = () => {
-    here = null;
-    mark.setAttribute("visibility", "hidden");
-    tip.hide();
-  };
-  drawing.addEventListener("pointermove", (event) => {
-    const place = drawing.getBoundingClientRect();
-    const t = x.invert(((event.clientX - place.left) / place.width) * WIDE);
-    const far = (at) => Math.abs(times[at] - t);
-    show(known.reduce((best, at) => (far(at) < far(best) ? at : best)));
-  });
-  drawing.addEventListener("pointerleave", hide);
-  drawing.addEventListener("blur", hide);
-  drawing.addEventListener("keydown", (event) => {
-    const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const from = here === null ? (step > 0 ? -1 : known.length) : known.indexOf(here);
-    show(known[Math.max(0, Math.min(known.length - 1, from + step))]);
+function point(host, drawing, {times, values, x, y, mark, tell}) {
+  const known = times.map((_, at) => at).filter((at) => values[at] != null);
+  // The drawing is as wide as there is room; its own units are not pixels.
+  const wide = () => drawing.clientWidth / WIDE, high = () => drawing.clientHeight / (BASE + 1);
+  pointing(drawing, host, {
+    near: (px) => {
+      const far = (at) => Math.abs(times[at] - x.invert(px / wide()));
+      return known.reduce((best, at) => (far(at) < far(best) ? at : best));
+    },
+    place: (at) => [x(times[at]) * wide(), y(values[at]) * high()],
+    tell,
+    open: () => {},
+    // The keys begin at the newest.
+    order: () => known.slice(-1).concat(known.slice(0, -1)),
+    lit: (at) => {
+      mark.setAttribute("visibility", at < 0 ? "hidden" : "visible");
+      if (at < 0) return;
+      mark.setAttribute("cx", x(times[at]));
+      mark.setAttribute("cy", y(values[at]));
+    },
   });
 }
 
