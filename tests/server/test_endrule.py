@@ -265,7 +265,11 @@ def test_programs_set_the_rule_and_are_told_of_the_end(tmp_path: Path) -> None:
         server.create(3)
         assert server.call("/api/sweep", {"max_jobs": 0, "stop_when": "x<"})[0] == 400
         assert server.call("/api/sweep", {"max_hours": None})[0] == 400
-        assert server.call("/api/sweep", {"max_jobs": 1})["ended"] is None
+        status, answer = server.call("/api/sweep", {"max_job": 1})
+        assert status == 400 and "stop_when, max_jobs, max_hours" in answer["error"]
+        told = server.call("/api/sweep", {"max_jobs": 1, "stop_when": "acc > 0.5"})
+        assert told["ended"] is None
+        assert (told["stop_when"], told["max_jobs"], told["max_hours"]) == ("acc > 0.5", 1, 0)
         job = server.call("/worker/heartbeat", {"worker_id": "w", "session": "s"})["job"]
         server.call("/update_job_status", {"job_id": job["job_id"], "attempt": 1, "status": "DONE"})
         told = server.call("/api/jobs/wait", {"where": "", "wait": 50})

@@ -81,8 +81,11 @@ class DriveRoutes:
         """Hand out no jobs, or hand them out again; say what ends the sweep."""
         body = await request.json_object()
         rule = {name: body[name] for name in options.RULE if name in body}
-        if not rule or "paused" in body:
+        if "paused" in body:
             rule["paused"] = fields.take(body, "paused", bool)
+        if not rule:
+            raise p.ProtocolError("give paused (true or false), or what ends the sweep: %s" % (
+                ", ".join(options.RULE)))
         values = options.checked(rule)
         await self._experiment.write(lambda t: options.save(t, values))
         return Response.json(await sweep.told(self._experiment))

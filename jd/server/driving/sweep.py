@@ -5,7 +5,7 @@ from typing import Any, Dict
 
 from jd.server.experiment import Experiment
 from jd.server.store import policy
-from jd.server.store.operators import endrule
+from jd.server.store.operators import endrule, options
 from jd.server.store.pages import summary
 from jd.server.store.queue import codes, needs, retry
 
@@ -19,6 +19,7 @@ async def told(experiment: Experiment) -> Dict[str, Any]:
         return {
             "paused": settings.paused, "paused_because": policy.paused_because(db),
             "ended": endrule.ended(db),
+            **{name: getattr(settings, name) for name in options.RULE},
             "cannot_run": [one._asdict() for one in needs.cannot_run(db)],
             "codes": None if mix is None else mix.to_json(),
             "per_hour": None if settings.paused else found.per_hour,
