@@ -26,6 +26,18 @@ TIP = "document.querySelector('.tip:not([hidden])')?.innerText.replace(/\\s+/g, 
 TICKED = "[...document.querySelectorAll('.curves-runs tbody tr')].map((row) => [row.innerText.split('\\t')" \
          ".map((text) => text.trim()).filter(Boolean), row.querySelector('input').checked])"
 
+# Answers to questions that have a text in them wait until they are released.
+HOLD = """const real = window.fetch, wanted = arguments[0];
+    Object.assign(window, {held: [], real});
+    window.fetch = (url, options) => (!String(url).includes(wanted) ? real(url, options)
+        : new Promise((give) => window.held.push(() => {
+            const answer = real(url, options);
+            give(answer);
+            return answer;
+        })))"""
+RELEASE = """window.fetch = window.real;
+    return Promise.all(window.held.map((one) => one())).then(() => fetch(location.href)).then(() => null)"""
+
 
 def report(dashboard: Dashboard, job_id: int, reports: List[Dict[str, Any]], first: int = 0) -> None:
     """What a job's worker sends of what it reports, ten seconds apart."""
@@ -163,6 +175,38 @@ def test_a_range_is_dragged_and_left_and_a_link_shows_another_browser_the_same(
     assert no_sideways_scrolling(browser)
 
 
+def test_other_jobs_while_a_range_is_shown(browser: Browser, dashboard: Dashboard) -> None:
+    sweep(dashboard)
+    browser.go(dashboard.page + "/curves?metric=loss&less=1&from=50&to=150")
+    browser.wait_text("4 jobs with loss")
+    browser.run("const tally = document.querySelector('main .hint[aria-live]'); window.said = [];"
+                "new MutationObserver(() => window.said.push(tally.textContent))"
+                ".observe(tally, {childList: true})")
+    browser.type("input[type=search]", "lr<0.35" + ENTER)
+    browser.wait("document.querySelectorAll('.curves-runs tbody tr').length === 3")
+    browser.wait_text("3 jobs with loss")
+    assert browser.run("return window.said.filter((one) => !one.includes('with loss'))") == []
+
+
+@pytest.mark.parametrize("path, question", [
+    ("/curves", "curves/names"), ("/history", "results/names"), ("/results", "results/names"),
+    ("/compare?ids=1,2", "job?id")])
+def test_a_page_that_was_left_while_it_loads_changes_nothing_of_the_next_one(
+        browser: Browser, dashboard: Dashboard, path: str, question: str) -> None:
+    sweep(dashboard)
+    browser.go(dashboard.page + "/jobs?filter=lr%3E0.15")
+    browser.wait("document.querySelectorAll('.jobs tbody tr').length === 3")
+    browser.run(HOLD, question)
+    browser.run("const link = document.createElement('a'); link.href = arguments[0];"
+                "document.querySelector('main').append(link); link.click()", dashboard.page + path)
+    browser.wait("window.held.length > 0")
+    browser.run("history.back()")
+    browser.wait("document.querySelectorAll('.jobs tbody tr').length === 3")
+    browser.run(RELEASE)
+    assert browser.run("return [location.search, document.title.split(' · ')[0]]") == [
+        "?filter=lr%3E0.15", "Jobs"]
+
+
 def test_the_selection_of_the_table_and_a_filter(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
     browser.go(dashboard.page + "/jobs")
@@ -171,14 +215,14 @@ def test_the_selection_of_the_table_and_a_filter(browser: Browser, dashboard: Da
         browser.click("input[aria-label='Select job %d']" % job_id)
     browser.click(".bulk button", "Curves")
     browser.wait("location.search.startsWith('?ids=2,4&')")
-    browser.wait_text("2 runs with loss")
+    browser.wait_text("2 jobs with loss")
     browser.type("input[type=search]", "lr>0.35" + ENTER)
     browser.wait("location.search.includes('filter=') && !location.search.includes('ids=')")
-    browser.wait_text("1 run with loss")
+    browser.wait_text("1 job with loss")
     browser.type("input[type=search]", "lr>9" + ENTER)
-    browser.wait_text("No run that matches the filter has reported loss.")
-    browser.click("button", "Show the best runs")
-    browser.wait_text("4 runs with loss")
+    browser.wait_text("No job that matches the filter has reported loss.")
+    browser.click("button", "Show the best jobs")
+    browser.wait_text("4 jobs with loss")
     browser.type("input[type=search]", "lr>" + ENTER)
     browser.wait("document.querySelector('#filter-say').textContent !== ''")
 

@@ -1,16 +1,16 @@
 // Curves of one metric: a line for each job or attempt, along steps or time, on a canvas.
 
 import {button, el} from "../common.js";
-import {count, cut, duration, moment, statusName} from "../format.js";
 import {svg} from "../svg.js";
 import {numberAxis} from "./axis.js";
 import {colourOf, css, isDark, shadeAt, shades} from "./colours.js";
 import {outline, paintCurves} from "./curvepaint.js";
-import {below, beside, canvas, legend, roomFor, text} from "./drawing.js";
-import {jobLink, plot} from "./plot.js";
-import {pointing, tipLines} from "./pointing.js";
+import {describe, tableOf, tell, WORDS} from "./curvewords.js";
+import {below, beside, canvas, legend, roomFor} from "./drawing.js";
+import {plot} from "./plot.js";
+import {pointing} from "./pointing.js";
 import {
-  acrossOf, ALONG, FEW_CURVES, goodness, nearestPath, nearestReport, nextReport, pathOf, roomy, seriesOf,
+  acrossOf, FEW_CURVES, goodness, nearestPath, nearestReport, nextReport, pathOf, roomy, seriesOf,
   smoothed, spacing, upOf, windowOf,
 } from "./series.js";
 import {timed} from "./timed.js";
@@ -21,8 +21,6 @@ const STRIDE = 2 ** 24;  // a mark is the place of its curve times this, and the
 const TWICE = 250;  // milliseconds within which a second click makes a double one
 const MANY = 60;  // curves that are drawn as thin as can be
 const MOST_FAINT = 20;  // curves behind which what was not smoothed is drawn
-const MOST_FACTS = 7;  // parameters that are told of a curve
-const WORDS = Object.fromEntries(ALONG);
 
 /** The colour of each curve ({last}), and what tells what it means: few have colours of their own, of many it
  * is that of the last value, from the worse to the better. {of(place): css, scale}, where `scale` is null or
@@ -272,38 +270,4 @@ function layout(view, lines, {width, height}, small) {
   const x = view.x === "step" ? plain : timed(plain, view.x);
   const top = y.log ? 24 : 10, bottom = small ? 24 : 46, left = roomFor(y, height);
   return {x, y, area: {left, top, width: width - left - 14, height: height - top - bottom}};
-}
-
-const describe = ({metric, curves, x}) => {
-  const shown = curves.filter((curve) => !curve.hidden).length;
-  return `${metric} of ${count(shown, "run")} along: ${WORDS[x].toLowerCase()}. Arrow keys up and down go `
-    + "from run to run, left and right along one; Enter opens it; plus and minus zoom, Escape leads back.";
-};
-
-/** Where a report stands, in words. */
-const placeWords = (x, at) => (x === "step" ? text(at) : x === "time" ? moment(at) : duration(at));
-
-function tell({metric, x, smooth}, {curve, raw, ys}, report) {
-  const facts = curve.facts ? curve.facts() : [];
-  const more = facts.length - MOST_FACTS;
-  return tipLines(curve.label + (curve.status ? " · " + statusName(curve.status) : ""), [
-    [cut(metric, 32), text(raw.ys[report])],
-    ...(smooth ? [["smoothed", text(ys[report])]] : []),
-    [WORDS[x].toLowerCase(), placeWords(x, raw.xs[report])],
-    ...facts.slice(0, MOST_FACTS).map(([name, value]) => [cut(name, 32), cut(text(value), 40)]),
-    ...(more > 0 ? [["", `and ${more} more`]] : [])]);
-}
-
-// The table behind: of one curve its reports, of several a row for each.
-function tableOf({metric, curves, x}) {
-  const shown = curves.filter((curve) => !curve.hidden);
-  if (shown.length === 1) {
-    const [curve] = shown, reports = curve.value.map((value, at) =>
-      [curve.step[at], curve.time[at], value === null ? "NaN" : value]);
-    return {heads: ["step", "seconds", metric], rows: reports};
-  }
-  const link = (curve) => (curve.id ? jobLink(curve.id) : el("span", {}, curve.label));
-  return {heads: ["run", "status", "reports", "last " + metric, "least", "most"],
-    rows: shown.map((curve) => [link(curve), statusName(curve.status), curve.n, curve.last, curve.min,
-      curve.max])};
 }

@@ -4,6 +4,7 @@ import {setQuery, setTitle} from "../app.js";
 import {ask, el, empty, fail, field} from "../common.js";
 import {lessIsBetter} from "../direction.js";
 import {count, duration, metric as figure, status, value as shown, when} from "../format.js";
+import {pacing} from "../pace.js";
 import {measuredFirst} from "../resultnames.js";
 import {courses} from "./courses.js";
 import {best, idsIn, rows} from "./differences.js";
@@ -14,7 +15,7 @@ const MOST = 10;
 /** The page (see app.js): `ids` of its address are the jobs. */
 export async function show(main, _params, query) {
   const page = new ComparePage(main, query);
-  await page.load();
+  await page.pace.run();
   return page;
 }
 
@@ -28,6 +29,7 @@ class ComparePage {
     this.drawn = "";
     this.open = new Set();  // titles of the sections whose equal rows are shown
     this.courses = courses();
+    this.pace = pacing(() => this.load());
     this.title = el("h1", {}, "Compare jobs");
     this.more = field("Add jobs", {placeholder: "numbers, such as 3, 17", inputmode: "numeric"});
     const add = el("form", {class: "compare-add", novalidate: true, onsubmit: (event) => this.add(event)},
@@ -37,12 +39,13 @@ class ComparePage {
   }
 
   async refresh(changes, previous) {
-    if (["jobs", "files"].some((topic) => changes[topic] !== previous[topic])) await this.load();
+    if (["jobs", "files"].some((topic) => changes[topic] !== previous[topic])) this.pace.again();
     else if (changes.reports !== previous.reports) await this.courses.update(this.jobs);
   }
 
   close() {
     this.loads += 1;
+    this.pace.close();
     this.courses.close();
   }
 
@@ -90,7 +93,7 @@ class ComparePage {
       }
     }));
     const missing = this.ids.filter((_, place) => !found[place]);
-    if (mine !== this.loads) return missing;
+    if (mine !== this.loads || !this.body.isConnected) return missing;
     this.jobs = found.filter(Boolean);
     // Who reads keeps the focus and the place while nothing is new.
     const told = JSON.stringify([this.jobs, missing]);

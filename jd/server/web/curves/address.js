@@ -43,6 +43,10 @@ function short(ids) {
   return text.length > LONGEST ? "" : text;
 }
 
+/** The range of x of a view as a text, "" where there is none. */
+export const rangeOf = ({zoom}) => (zoom && (Number.isFinite(zoom.from) || Number.isFinite(zoom.to))
+  ? zoom.from + " " + zoom.to : "");
+
 const bit = (on) => (on === undefined ? "" : String(Number(on)));
 const usual = ({filter}) => (filter ? MOST : BEST);
 

@@ -25,7 +25,7 @@ export function whichControls(change) {
       return [
         choice("Metric", names.map((name) => [name, name]), first, pick),
         rest.length && view.metrics.length < MOST_METRICS ? choice("and", more, "", add) : "",
-        choice("Runs", runs, view.ids.length ? "ids" : String(view.best), these),
+        choice("Jobs", runs, view.ids.length ? "ids" : String(view.best), these),
         segments("Which values are better", [[true, "Lower is better"], [false, "Higher is better"]],
           view.less, (less) => change({less}))];
     });

@@ -7,13 +7,13 @@ import {wantsLogUp} from "../charts/series.js";
 import {chooseDirection, lessIsBetter} from "../direction.js";
 import {filterBox} from "../filterbox.js";
 import {count, number} from "../format.js";
-import {queryOf, viewOf} from "./address.js";
+import {pacing} from "../pace.js";
+import {queryOf, rangeOf, viewOf} from "./address.js";
 import {askCurves, askDetail, askNames, askParameters} from "./answers.js";
 import {howControls, whichControls} from "./controls.js";
 import {noCurves} from "./nocurves.js";
 import {runsList} from "./runs.js";
 
-const EVERY = 5000;  // milliseconds between two loads of what changed
 const TALL = 460, LESS_TALL = 300;  // pixels of one plot, and of several
 const MOST_COLUMNS = 6;
 const LAST = -Number.MAX_VALUE;  // the rank of a run whose last value is none
@@ -25,15 +25,11 @@ export async function show(main, _params, query) {
   return {
     refresh: (changes, previous) => {
       const changed = (topic) => !previous || changes[topic] !== previous[topic];
-      if (["reports", "jobs"].some(changed)) page.refresh();
+      if (["reports", "jobs"].some(changed)) page.pace.again();
     },
     close: () => page.close(),
   };
 }
-
-// The range of x of a view as a text, "" where there is none.
-const rangeOf = ({zoom}) => (zoom && (Number.isFinite(zoom.from) || Number.isFinite(zoom.to))
-  ? zoom.from + " " + zoom.to : "");
 
 class CurvesPage {
   constructor(main, query) {
@@ -44,22 +40,24 @@ class CurvesPage {
     this.details = new Map();  // the same with the range of x in more detail
     this.parameters = {ids: "", names: [], of: () => ({})};  // in which the runs differ
     this.plots = new Map();
-    this.loads = this.loaded = this.cost = this.timer = this.frame = 0;
+    this.loads = this.frame = 0;
     this.lit = null;
     this.repaint = () => this.draw();
     document.addEventListener("theme", this.repaint);
+    this.pace = pacing(() => this.reload());
   }
 
   async begin() {
     this.names = await askNames();
-    if (this.names.length) await this.open();
+    if (!this.main.isConnected) return;  // the page was left: the address is that of another one
+    if (this.names.length) await this.pace.run(() => this.open());
     else this.main.replaceChildren(el("h1", {}, "Curves"), noCurves());
   }
 
   close() {
     this.closed = true;
     this.loads += 1;
-    clearTimeout(this.timer);
+    this.pace.close();
     cancelAnimationFrame(this.frame);
     document.removeEventListener("theme", this.repaint);
     for (const plot of this.plots.values()) plot.close();
@@ -112,7 +110,7 @@ class CurvesPage {
     }
     this.box.set(view.filter);
     setQuery(queryOf(view));
-    if (this.asked() !== before) this.load();
+    if (this.asked() !== before) this.pace.run(() => this.load());
     else if (rangeOf(view) !== range) this.look();
     this.draw();
   }
@@ -143,26 +141,25 @@ class CurvesPage {
   // ---- loading
 
   async load() {
-    const mine = (this.loads += 1), from = performance.now(), {metrics} = this.view;
-    clearTimeout(this.timer);
+    const mine = (this.loads += 1), view = {...this.view}, {metrics} = view, range = rangeOf(view);
     this.main.setAttribute("aria-busy", "true");
     try {
       const found = await Promise.all(metrics.map(async (metric) => {
-        const answer = await askCurves(metric, this.view, this.lessOf(metric));
-        return {...answer, log: wantsLogUp(answer.curves)};
+        const answer = await askCurves(metric, view, this.lessOf(metric));
+        const whole = {...answer, log: wantsLogUp(answer.curves)};
+        return [whole, range ? await askDetail(whole, metric, view, this.lessOf(metric)) : null];
       }));
       if (mine !== this.loads) return;
-      this.answers = new Map(metrics.map((metric, at) => [metric, found[at]]));
-      this.cost = performance.now() - from;
+      this.answers = new Map(metrics.map((metric, at) => [metric, found[at][0]]));
+      // Those of the answers before may be of other jobs.
+      this.details = new Map(range ? metrics.map((metric, at) => [metric, found[at][1]]) : []);
       this.box.say("");
-      if (rangeOf(this.view)) this.look();
-      else this.details.clear();
+      if (rangeOf(this.view) !== range) this.look();  // somebody has chosen another one meanwhile
       this.draw();
       await this.tellApart(mine);
     } catch (error) {
       if (mine === this.loads) this.refuse(error);
     } finally {
-      this.loaded = Date.now();
       if (mine === this.loads) this.main.removeAttribute("aria-busy");
     }
   }
@@ -195,23 +192,19 @@ class CurvesPage {
     if (error.status === 400) this.box.say(error.message, true);
     else if (this.answers.size) this.tally.textContent = error.message;
     else {
-      this.body.replaceChildren(empty("The curves could not be loaded", error.message,
-        button("Try again", () => this.open(), "primary")));
+      this.body.firstChild.hidden = true;
+      this.nothing.hidden = false;
+      this.nothing.replaceChildren(empty("The curves could not be loaded", error.message,
+        button("Try again", () => this.pace.run(), "primary")));
     }
   }
 
-  /** Load again: at most every 5 seconds, more seldom when loading takes long. */
-  refresh() {
-    clearTimeout(this.timer);
-    const again = async () => {
-      this.loaded = Date.now();
-      const had = this.names.length;
-      this.names = await askNames();
-      if (this.closed || !this.names.length) return;
-      await (had ? this.load() : this.open());
-    };
-    const wait = this.loaded + Math.max(EVERY, 10 * this.cost) - Date.now();
-    this.timer = setTimeout(() => again().catch((error) => console.warn(error)), Math.max(0, wait));
+  /** Load again, with the names that there are now. */
+  async reload() {
+    const had = this.names.length;
+    this.names = await askNames();
+    if (this.closed || !this.names.length) return;
+    await (had ? this.load() : this.open());
   }
 
   // ---- drawing
@@ -289,15 +282,15 @@ class CurvesPage {
   noRun() {
     const {filter, ids, metrics: [first]} = this.view;
     const which = filter ? " that matches the filter" : ids.length ? " of those chosen" : "";
-    const clear = button("Show the best runs", () => this.change(
+    const clear = button("Show the best jobs", () => this.change(
       {filter: "", ids: [], hidden: new Set(), best: viewOf(new URLSearchParams()).best}));
-    return empty("No run to show", `No run${which} has reported ${first}.`, which ? clear : null);
+    return empty("No job to show", `No job${which} has reported ${first}.`, which ? clear : null);
   }
 
   tell({total, curves}) {
     const [first] = this.view.metrics, running = curves.filter(({status}) => status === "SERVED");
-    const of = total > curves.length ? `${number(curves.length)} of ${count(total, "run")}`
-      : count(curves.length, "run");
+    const of = total > curves.length ? `${number(curves.length)} of ${count(total, "job")}`
+      : count(curves.length, "job");
     this.tally.textContent = curves.length
       ? `${of} with ${first}${running.length ? `, ${number(running.length)} running (a dot at the end)` : ""}`
       : "";

@@ -11,12 +11,12 @@ import {jobLink} from "../charts/plot.js";
  * ticked, `lit(id or null)` for the row that is pointed at. */
 export function runsList({show, showAll, lit}) {
   const head = el("span", {class: "plot-n"}), body = el("tbody"), heads = el("tr");
-  const every = el("input", {type: "checkbox", "aria-label": "Show all runs",
+  const every = el("input", {type: "checkbox", "aria-label": "Show all jobs",
     onchange: () => showAll(every.checked)});
-  const box = el("div", {class: "scroll sheet", tabindex: 0, role: "region", "aria-label": "Runs"},
+  const box = el("div", {class: "scroll sheet", tabindex: 0, role: "region", "aria-label": "Jobs"},
     el("table", {class: "data curves-table"}, el("thead", {}, heads), body));
-  const node = el("section", {class: "card plot curves-runs", "aria-label": "Runs"},
-    el("div", {class: "card-head"}, el("h2", {}, "Runs"), head), box);
+  const node = el("section", {class: "card plot curves-runs", "aria-label": "Jobs"},
+    el("div", {class: "card-head"}, el("h2", {}, "Jobs"), head), box);
   let drawn = "", rows = new Map(), light = null;
 
   function row(run, metrics, names) {

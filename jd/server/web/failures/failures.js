@@ -5,14 +5,14 @@ import {ask, button, el, empty} from "../common.js";
 import {filterBox} from "../filterbox.js";
 import {count, number} from "../format.js";
 import {openAction} from "../jobactions.js";
+import {pacing} from "../pace.js";
 import {became, kindCard} from "./kind.js";
-
-const EVERY = 5000;  // milliseconds between two loads of what changed
 
 /** The page (see app.js). */
 export async function show(main, params, query) {
   const page = new FailuresPage(main, query.get("filter") || "");
   await page.load();
+  page.pace.run(() => page.comparing);  // which takes longer, and is not waited for
   return {refresh: (changes, previous) => page.refresh(changes, previous), close: () => page.close()};
 }
 
@@ -21,8 +21,9 @@ class FailuresPage {
     this.main = main;
     this.filter = filter;
     this.loads = 0;
-    this.timer = 0;
-    this.loaded = this.cost = 0;
+    this.comparing = null;  // a promise, while it is found out what stands out
+    this.pace = pacing(() => this.load().then(() => this.comparing),
+      () => document.querySelector("dialog[open]") !== null);
     this.answer = "";  // as JSON, as it is shown
     this.values = {};  // what stands out, by kind
     this.cards = new Map();
@@ -40,16 +41,16 @@ class FailuresPage {
     this.filter = text;
     this.values = {};  // those of other jobs
     setQuery({filter: text});
-    return this.load();
+    return this.pace.run();
   }
 
   close() {
     this.loads += 1;
-    clearTimeout(this.timer);
+    this.pace.close();
   }
 
   async load() {
-    const mine = (this.loads += 1), began = performance.now();
+    const mine = (this.loads += 1);
     const query = this.filter ? "?filter=" + encodeURIComponent(this.filter) : "";
     this.main.setAttribute("aria-busy", "true");
     try {
@@ -57,19 +58,16 @@ class FailuresPage {
       if (mine !== this.loads) return;
       this.box.say("");
       this.show(found);
-      if (found.total) this.compare(query, mine);
+      this.comparing = found.total ? this.compare(query, mine) : null;
     } catch (error) {
       if (mine === this.loads) this.refuse(error);
     } finally {
       if (mine === this.loads) this.main.removeAttribute("aria-busy");
-      this.cost = performance.now() - began;
-      this.loaded = Date.now();
     }
   }
 
   /** Look for what stands out, which takes longer. */
   async compare(query, mine) {
-    const began = performance.now();
     try {
       const found = await ask("failures/values" + query);
       if (mine !== this.loads) return;
@@ -80,7 +78,6 @@ class FailuresPage {
     } catch (error) {
       if (mine === this.loads) this.note.textContent = error.message;
     }
-    this.cost += performance.now() - began;
   }
 
   refuse(error) {
@@ -89,20 +86,12 @@ class FailuresPage {
       this.note.textContent = error.message;
       return undefined;
     }
-    const again = button("Try again", () => this.load(), "primary");
+    const again = button("Try again", () => this.pace.run(), "primary");
     return this.said.replaceChildren(empty("The failures could not be loaded", error.message, again));
   }
 
-  /** At most every 5 seconds, more seldom when it takes long, and not behind a dialog. */
   refresh(changes, previous) {
-    if (previous && changes.jobs === previous.jobs) return;
-    clearTimeout(this.timer);
-    const again = () => {
-      if (!document.querySelector("dialog[open]")) return this.load();
-      this.timer = setTimeout(again, 1000);
-      return undefined;
-    };
-    this.timer = setTimeout(again, Math.max(0, this.loaded + Math.max(EVERY, 10 * this.cost) - Date.now()));
+    if (!previous || changes.jobs !== previous.jobs) this.pace.again();
   }
 
   show(found) {
@@ -110,7 +99,7 @@ class FailuresPage {
     if (answer === this.answer) return;
     this.answer = answer;
     const {kinds, total} = found, focus = this.focused();
-    const done = () => this.load();
+    const done = () => this.pace.run();
     const {tried, hosts} = found;
     this.cards = new Map(kinds.map((kind) =>
       [String(kind.id), kindCard(kind, {filter: this.filter, tried, hosts, done})]));

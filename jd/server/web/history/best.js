@@ -12,7 +12,7 @@ import {filterBox} from "../filterbox.js";
 import {duration, moment, number} from "../format.js";
 import {measuredFirst, usualResult} from "../resultnames.js";
 import {svg} from "../svg.js";
-import {pacing} from "./pace.js";
+import {pacing} from "../pace.js";
 import {along, corners, since, sinceWords, tally, upright} from "./stairs.js";
 import {daysOf, timeMarks} from "../charts/timeaxis.js";
 
@@ -37,19 +37,21 @@ class BestView {
     this.given = {0: false, 1: true}[query.get("less")];
     this.asked = 0;
     this.answer = null;
-    this.pace = pacing(() => this.load());
+    this.pace = pacing(() => this.reload());
     this.plot = plot({title: "Best so far", name: "best", draw: (box, width) => this.draw(box, width),
       rows: () => this.rows()});
   }
 
   async begin() {
     await this.learnNames();
-    if (this.metrics.length) this.frame();
-    else this.body.append(this.nothing());
-    if (this.metrics.length) await this.pace.run();
+    if (!this.body.isConnected) return;  // the page was left: the address is that of another one
+    if (!this.metrics.length) return this.body.append(this.nothing());
+    this.frame();
+    await this.pace.run(() => this.load());
   }
 
   close() {
+    this.closed = true;
     this.asked += 1;
     this.pace.close();
     this.plot.close();
@@ -57,8 +59,17 @@ class BestView {
 
   refresh(changes, previous) {
     if (previous && changes.files === previous.files && changes.jobs === previous.jobs) return;
-    if (this.metrics.length) this.pace.again();
-    else this.learnNames().then(() => { if (this.metrics.length) { this.frame(); this.pace.run(); } });
+    this.pace.again();
+  }
+
+  /** Load again, with the metrics that there are now. */
+  async reload() {
+    const had = this.metrics.length;
+    await this.learnNames();
+    if (this.closed || !this.metrics.length) return;
+    if (had) this.tools();
+    else this.frame();
+    await this.load();
   }
 
   async learnNames() {
@@ -115,7 +126,7 @@ class BestView {
   /** Another question: the address follows, and it is asked. */
   change() {
     this.tools();
-    this.pace.run();
+    this.pace.run(() => this.load());
   }
 
   // A link shows the same to another person, whose browser keeps other choices.

@@ -7,7 +7,7 @@ import {count, number, percent} from "../format.js";
 import {svg} from "../svg.js";
 import {hours, totals, unknownWords, wastedWords} from "./costwords.js";
 import {KINDS, NAMES, kindLegend, patterns} from "./kinds.js";
-import {pacing} from "./pace.js";
+import {pacing} from "../pace.js";
 
 const WAYS = [["sweep", "By sweep"], ["tag", "By tag"], ["host", "By host"], ["user", "By user"]];
 const HEADS = {sweep: "Sweep", tag: "Tag", host: "Host", user: "User"};

@@ -9,7 +9,7 @@ import {cut, duration, moment, number, percent} from "../format.js";
 import {svg} from "../svg.js";
 import {hand} from "./hand.js";
 import {KINDS, NAMES, kindLegend} from "./kinds.js";
-import {pacing} from "./pace.js";
+import {pacing} from "../pace.js";
 import {ROW, paint} from "./painting.js";
 import {bad, busyShare, eventKind, gaps, moved, short, utilisation, zoomed} from "./spans.js";
 import {daysOf, timeMarks} from "../charts/timeaxis.js";

@@ -25,7 +25,7 @@ export function jobCurves(id) {
     el("div", {class: "card-head"}, el("h2", {class: "grow"}, "Curves"), bar, fold), body);
   const repaint = () => draw();
   document.addEventListener("theme", repaint);
-  let busy = false, closed = false;
+  let busy = false, again = false, closed = false;
 
   async function get(attempt) {
     const known = answers.get(attempt);
@@ -39,12 +39,16 @@ export function jobCurves(id) {
   }
 
   async function poll() {
-    if (busy || closed || state.latest === null) return;
+    again = true;  // what is asked for meanwhile, such as another attempt, is not lost
+    if (busy || state.latest === null) return;
     busy = true;
     try {
-      await get(state.latest);
-      for (const attempt of shownAttempts()) if (attempt !== state.latest) await get(attempt);
-      if (!closed) draw();
+      while (again && !closed) {
+        again = false;
+        await get(state.latest);
+        for (const attempt of shownAttempts()) if (attempt !== state.latest) await get(attempt);
+        if (!closed) draw();
+      }
     } finally { busy = false; }
   }
 

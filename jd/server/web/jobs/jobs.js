@@ -23,7 +23,7 @@ const CHART_EVERY = 5000, COUNT_EVERY = 15000, OUTLOOK_EVERY = 10000;
 export async function show(main, _params, query) {
   const page = new JobsPage(main, query);
   await page.load();
-  if (query.get("new")) {
+  if (query.get("new") && main.isConnected) {
     setQuery({new: ""});  // to come back to the page, or to load it again, is not to ask for jobs again
     create(query.get("new"));  // text of an address, which the form looks at
   }

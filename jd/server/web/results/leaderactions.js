@@ -6,7 +6,7 @@ import {csv} from "./csv.js";
 import {plainName} from "./leadercolumns.js";
 import {notebookCode} from "./notebook.js";
 
-const MOST_COMPARED = 10, MOST_CURVES = 200;
+const MOST_COMPARED = 10;
 
 /** {node, update(), row(id)} for a board as leaderboardCard has it: the buttons in its head, and the menu of
  * a row. `curves(metric)` gives the name of what a job reported of a metric, "" if none did;
@@ -23,7 +23,7 @@ export function leaderActions(board, {curves, around, filter}) {
   const rows = () => board.shown.rows.filter(({id}) => !board.ticked.size || board.ticked.has(id));
   const ids = () => rows().map(({id}) => id);
   const openCurves = (some) => go(`/curves?metric=${encodeURIComponent(curves(board.shown.metric))}&ids=`
-    + some.slice(0, MOST_CURVES).join(","));
+    + some.join(","));
 
   /** Exactly the lines that are shown, or the ticked ones of them, with the columns that are shown. */
   function save() {

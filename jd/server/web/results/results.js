@@ -11,6 +11,7 @@ import {check, choice, fillBar} from "../charts/controls.js";
 import {dataOf} from "./data.js";
 import {chooseDirection, lessIsBetter, nameSaysLess} from "../direction.js";
 import {legend} from "../charts/drawing.js";
+import {pacing} from "../pace.js";
 import {importanceCard, weigh} from "./importance.js";
 import {leaderActions} from "./leaderactions.js";
 import {leaderboardCard} from "./leaderboard.js";
@@ -22,8 +23,6 @@ import {usualResult} from "../resultnames.js";
 import {tally} from "./tally.js";
 import {heatCard} from "./twoparameters.js";
 import {bounded, listText, rangesText, switchText, viewOf} from "./view.js";
-
-const EVERY = 5000;  // milliseconds between two loads of what changed
 
 /** The page (see app.js). */
 export async function show(main, params, query) {
@@ -41,9 +40,6 @@ class ResultsPage {
     this.answer = null;
     this.loads = 0;
     this.closed = false;
-    this.timer = 0;
-    this.cost = 0;  // milliseconds that the last load took
-    this.loaded = 0;
     this.mix = codeMix();
     const filter = (text) => encodeURIComponent([this.filter, text].filter(Boolean).join(" "));
     const keep = (values) => setQuery(bounded(values));
@@ -67,20 +63,23 @@ class ResultsPage {
       for (const plot of Object.values(this.plots)) plot.redraw();
     };
     document.addEventListener("theme", this.repaint);
+    // Not while somebody drags a range or types one.
+    this.pace = pacing(() => this.reload(), () => this.plots.parallel.busy());
   }
 
   async begin() {
     [this.names, this.courses] = await Promise.all([askNames(), askCourses()]);
+    if (!this.main.isConnected) return;  // the page was left: the address is that of another one
     if (this.names.results.length) {
       this.frame();
-      await this.load();
+      await this.pace.run(() => this.load());
     } else this.main.append(el("h1", {}, "Results"), noResults());
   }
 
   close() {
     this.closed = true;
     this.loads += 1;
-    clearTimeout(this.timer);
+    this.pace.close();
     document.removeEventListener("theme", this.repaint);
     for (const part of [this.mix, this.model, this.leaders, ...Object.values(this.plots)]) part.close();
   }
@@ -172,7 +171,7 @@ class ResultsPage {
   // ---- loading
 
   async load() {
-    const mine = (this.loads += 1), from = performance.now();
+    const mine = (this.loads += 1);
     const query = this.filter ? "?filter=" + encodeURIComponent(this.filter) : "";
     this.export.href = at("/web/export.csv") + query;
     this.archive.href = at("/web/export.zip") + query;
@@ -181,8 +180,6 @@ class ResultsPage {
       const answer = await askResults(this);
       if (mine !== this.loads) return;
       this.box.say("");
-      this.cost = performance.now() - from;
-      this.loaded = Date.now();
       if (!this.answer || !same(this.answer, answer)) {
         this.answer = answer;
         this.draw();
@@ -205,26 +202,18 @@ class ResultsPage {
     return this.body.replaceChildren(empty("The results could not be loaded", error.message, again));
   }
 
-  /** Load again what changed: at most every 5 seconds, more seldom when loading takes long, and not while
-   * somebody drags a range or types one. */
   refresh(changes, previous) {
-    if (previous && changes.files === previous.files && changes.jobs === previous.jobs) return;
-    clearTimeout(this.timer);
-    const again = async () => {
-      if (this.plots.parallel.busy()) {
-        this.timer = setTimeout(again, 1000);
-        return;
-      }
-      this.loaded = Date.now();
-      const had = this.names.results.length;
-      [this.names, this.courses] = await Promise.all([askNames(), askCourses()]);
-      if (this.closed || !this.names.results.length) return;
-      if (!had) this.frame();
-      else if (this.names.results.length !== had) this.tools();
-      await this.load();
-    };
-    const wait = this.loaded + Math.max(EVERY, 10 * this.cost) - Date.now();
-    this.timer = setTimeout(() => again().catch((error) => console.warn(error)), Math.max(0, wait));
+    if (!previous || changes.files !== previous.files || changes.jobs !== previous.jobs) this.pace.again();
+  }
+
+  /** Load again, with the names that there are now. */
+  async reload() {
+    const had = this.names.results.length;
+    [this.names, this.courses] = await Promise.all([askNames(), askCourses()]);
+    if (this.closed || !this.names.results.length) return;
+    if (!had) this.frame();
+    else if (this.names.results.length !== had) this.tools();
+    await this.load();
   }
 
   // ---- drawing
