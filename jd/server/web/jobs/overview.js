@@ -25,7 +25,7 @@ export function overview(choose) {
   }));
   const back = el("span", {class: "hint"});
   figures.get("ABORTED").tile.append(back);
-  const why = el("a", {class: "tile-why", href: "/failures", title: "Why runs fail", hidden: true}, "why?");
+  const why = el("a", {class: "tile-why", href: "/failures", title: "Why jobs fail", hidden: true}, "why?");
   const node = el("section", {class: "card overview", "aria-label": "Progress"},
     el("div", {class: "how-far"}, share, el("div", {class: "grow"}, finished, rest), workers),
     bar,
