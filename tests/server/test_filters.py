@@ -1,6 +1,6 @@
 """The filter language: how it is read, and what the conditions made of it find."""
 
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -107,13 +107,24 @@ LONG = [{"seed": 1798406481619217041}, {"seed": 1798406481619217042}, {"seed": -
 
 
 @pytest.fixture(params=["few", "many"])
-def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Found:
-    """Ids that a filter finds, by looking at few jobs at once or step by step through an index."""
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at few jobs at once, or step by step through an index."""
     if request.param == "many":
         monkeypatch.setattr(scanning, "FEW", -1)
         monkeypatch.setattr(scanning, "SCAN", 4)
-    desk.add(from_list(JOBS))
 
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The jobs, for questions that change nothing."""
+    made = Desk(tmp_path_factory.mktemp("lasting"))
+    made.add(from_list(JOBS))
+    yield made
+    made.database.close()
+
+
+def finder(desk: Desk) -> Found:
+    """Ids that a filter finds."""
     def find(text: str) -> List[int]:
         ids: List[int] = []
         after: Optional[int] = 0
@@ -126,6 +137,18 @@ def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.Monkey
         return ids
 
     return find
+
+
+@pytest.fixture
+def finds(way: None, lasting: Desk) -> Found:
+    return finder(lasting)
+
+
+@pytest.fixture
+def found(way: None, desk: Desk) -> Found:
+    """The same, of jobs that the test may change."""
+    desk.add(from_list(JOBS))
+    return finder(desk)
 
 
 @pytest.mark.parametrize("text, ids", [
@@ -192,8 +215,8 @@ def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.Monkey
     ("worker=null id<3", [1, 2]),
     ("'; DROP TABLE jobs; --", []),
 ])
-def test_what_a_filter_finds(found: Found, text: str, ids: List[int]) -> None:
-    assert found(text) == ids
+def test_what_a_filter_finds(finds: Found, text: str, ids: List[int]) -> None:
+    assert finds(text) == ids
 
 
 @pytest.mark.parametrize("text, says", [
@@ -211,13 +234,13 @@ def test_what_a_filter_finds(found: Found, text: str, ids: List[int]) -> None:
     ("lr<true", "by = and != only"),
     ("x';--=1", "there is no"),
 ])
-def test_a_filter_that_makes_no_sense_says_so(found: Found, text: str, says: str) -> None:
+def test_a_filter_that_makes_no_sense_says_so(finds: Found, text: str, says: str) -> None:
     with pytest.raises(ProtocolError, match=says):
-        found(text)
+        finds(text)
 
 
-def test_half_a_surrogate_pair_in_json_is_found_nowhere(found: Found) -> None:
-    assert found('lr=["\\ud800"]') == []
+def test_half_a_surrogate_pair_in_json_is_found_nowhere(finds: Found) -> None:
+    assert finds('lr=["\\ud800"]') == []
 
 
 def test_a_long_list_of_names_is_cut(desk: Desk) -> None:
