@@ -319,6 +319,17 @@ def test_wait_tells_how_jobs_have_ended(shell: Shell) -> None:
     assert shell.run("wait", "where=x=0") == "1 job: 1 DONE\n"
 
 
+def test_wait_tells_how_jobs_have_ended_if_the_server_cannot_be_asked_why(
+        shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed(*_: Any) -> Iterator[Any]:
+        raise ServerUnreachable("the server has ended")
+        yield
+    monkeypatch.setattr(wait, "_standings", lambda *_: iter([Standing(True, {"DONE": 1, "ABORTED": 1})]))
+    monkeypatch.setattr(jobs, "listed", listed)
+    assert shell.run("wait", status=1) == "2 jobs: 1 DONE, 1 ABORTED\n"
+    assert shell.notes == "why jobs have failed cannot be told: the server has ended\n"
+
+
 def test_ctrl_c_ends_the_waiting_and_no_job(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt

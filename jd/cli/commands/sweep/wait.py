@@ -104,10 +104,13 @@ def _errors(session: Session, question: Question, last: Optional[Standing]) -> D
         return {}
     where = " ".join((question.where, "status=%s" % protocol.ABORTED))
     found: Dict[str, int] = {}
-    for page in jobs.listed(session, where, MOST_FAILED):
-        for job in page["jobs"]:
-            if job.get("error"):
-                found[str(job["error"])] = found.get(str(job["error"]), 0) + 1
+    try:
+        for page in jobs.listed(session, where, MOST_FAILED):
+            for job in page["jobs"]:
+                if job.get("error"):
+                    found[str(job["error"])] = found.get(str(job["error"]), 0) + 1
+    except JdError as error:  # how the jobs have ended is known all the same
+        driving.note("why jobs have failed cannot be told: %s" % error)
     return dict(sorted(found.items(), key=lambda one: -one[1])[:MOST_ERRORS])
 
 
