@@ -5,8 +5,6 @@ import io
 import json
 import math
 import random
-import time
-import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -17,7 +15,7 @@ from jd import protocol as p
 from jd.messages import Report
 from jd.server.driving.reportedresults import ReportedResults
 from jd.server.store.operators import bulk
-from jd.server.store.reports import columns, historyfile, points, storage, taking
+from jd.server.store.reports import columns, points, storage, taking
 from jd.server.store.reports.interpreting import interpret
 from jd.server.store.reports.points import Points
 from jd.server.store.transaction import Transaction
@@ -393,83 +391,6 @@ def test_damaged_reports_hold_up_neither_the_end_of_the_job_nor_others(run: Run,
         assert (await bench.get("/api/jobs/1")).json["status"] == "DONE"
         assert "it is damaged in the database" in history(bench)[-1]
     run(scenario)
-
-
-# ---- history.csv
-
-def test_a_table_of_the_training_makes_curves(run: Run) -> None:
-    async def scenario(bench: PartsBench) -> None:
-        await begun(bench)
-        bench.now += 30
-        await bench.upload(1, "history.csv", "epoch,loss,val loss,note\n0,1.5,2,a\n1,nan,,b\n2,0.5,1e999,c\n")
-        found = await curves_of(bench)
-        assert found["count"] == 3
-        assert found["metrics"] == [
-            {"name": "loss", "n": 3, "step": [0, 1, 2], "time": [10, 20, 30], "value": [1.5, None, 0.5]},
-            {"name": "val_loss", "n": 2, "step": [0, 2], "time": [10, 30], "value": [2, None]}]
-        assert await results(bench) == {"loss": 0.5, "loss.min": 0.5, "loss.max": 1.5,
-                                        "val_loss": "Infinity", "val_loss.min": 2, "val_loss.max": 2}
-        told = bench.sql("SELECT reason FROM job_history WHERE reason LIKE 'history.csv%'")
-        assert told == [("history.csv is taken in part: text in note",)]
-        await bench.upload(1, "history.csv", ";loss;time\n0;4;1.5\n1;3;%r\n" % (bench.now - 20))
-        (only,) = (await curves_of(bench, "&since=7"))["metrics"]
-        assert only == {"name": "loss", "n": 2, "step": [0, 1], "time": [1.5, 10], "value": [4, 3]}
-    run(scenario)
-
-
-def test_what_an_attempt_reports_itself_counts_before_its_table(run: Run) -> None:
-    async def scenario(bench: PartsBench) -> None:
-        await begun(bench)
-        await bench.upload(1, "history.csv", "loss\n1\n2\n")
-        await send(bench, 0, [[5, {"step": 7, "acc": 0.5}]])
-        assert [one["name"] for one in (await curves_of(bench))["metrics"]] == ["acc"]
-        await bench.upload(1, "history.csv", "loss\n1\n2\n")
-        found = await curves_of(bench, "&since=9")
-        assert [one["name"] for one in found["metrics"]] == ["acc"] and found["count"] == 1
-        assert bench.sql("SELECT count(*) FROM report_series") == [(1,)]
-    run(scenario)
-
-
-@pytest.mark.parametrize("content", ["", "\n", "a,b\n", "a,b\nx,y\n", b"\xff\xfe", '"', "a" * 200_000])
-def test_a_table_without_numbers_is_stored_and_noted(run: Run, content: Any) -> None:
-    async def scenario(bench: PartsBench) -> None:
-        await begun(bench)
-        await bench.upload(1, "history.csv", content)
-        told = bench.sql("SELECT reason FROM job_history WHERE reason LIKE 'history.csv is not taken%'")
-        assert len(told) == 1
-        assert (await curves_of(bench))["attempts"] == []
-    run(scenario)
-
-
-def test_a_long_table_is_thinned_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "MAX_POINTS", 500)
-    monkeypatch.setattr(storage, "THINNED_PARTS", 100)
-
-    async def scenario(bench: PartsBench) -> None:
-        await begun(bench)
-        table = "loss\n" + "".join("%d\n" % (at * 37 % 1001) for at in range(1001))
-        # Before anybody writes it: workers would wait for that.
-        assert historyfile.parse(table.encode()).points["loss"].size <= 302
-        await bench.upload(1, "history.csv", table)
-        (found,) = (await curves_of(bench))["metrics"]
-        assert len(found["step"]) <= 302 and found["n"] == 1001 and {0, 1000} <= set(found["value"])
-        assert len([line for line in history(bench) if "thinned out" in line]) == 1
-    run(scenario)
-
-
-def test_a_table_takes_time_and_memory_in_proportion_to_its_size() -> None:
-    names = ["c%d" % at for at in range(30_000)]
-    began = time.process_time()
-    found = historyfile.parse(("%s\n%s\n" % (",".join(names), ",".join("x" for _ in names))).encode())
-    assert time.process_time() - began < 2 and found.remark.startswith("text in c0, c1, c2; ")
-    tracemalloc.start()
-    try:
-        assert historyfile.parse(b"x\n" + b"\n" * 1_000_000).rows == 0
-        assert tracemalloc.get_traced_memory()[1] < 4_000_000
-    finally:
-        tracemalloc.stop()
-    assert historyfile.parse(b"x\n1\n" + b"2," * 200_000).remark == (
-        "not CSV: a line has more than 262144 characters")
 
 
 # ---- archives

@@ -178,12 +178,14 @@ class WorkerRoutes:
             job_id, attempt = receiver.job()
             name, path = files.check_file_name(receiver.filename), receiver.path()
             found: Optional[resultfile.Numbers] = None
-            history: Optional[historyfile.History] = None
+            history: Optional[historyfile.Ready] = None
             loop, there = asyncio.get_running_loop(), (receiver.incoming.path, receiver.incoming.size)
             if name in resultfile.FILE_NAMES:
                 found = await loop.run_in_executor(None, resultfile.read, *there)
             elif name == historyfile.FILE_NAME:
-                history = await loop.run_in_executor(None, historyfile.read, *there)
+                job = await self._experiment.look_up(lambda db: jobs.find(db, job_id))
+                history = await loop.run_in_executor(
+                    None, historyfile.read, *there, job.request_timestamp, self._experiment.clock())
 
             def place(t: Transaction) -> files.Stored:
                 stored = files.add_upload(t, self._experiment.data_dir, job_id, attempt, name,

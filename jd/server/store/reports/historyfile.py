@@ -29,7 +29,7 @@ UNIX = 1e9  # what is more than that are no seconds since a start
 class History(NamedTuple):
     """What stands in a file: rows, metrics with their points, and what of it is left out. Where the file
     has no times, the times of points are numbers of rows. `thinned` are metrics of which there were more
-    points than are kept: that is done here, lest who writes to the database take the time for it."""
+    points than are kept."""
 
     rows: int
     metrics: Dict[str, Metric]
@@ -39,11 +39,27 @@ class History(NamedTuple):
     thinned: Tuple[str, ...] = ()
 
 
-def read(path: Path, size: int) -> History:
-    """The curves in a file of so many bytes. Raises OSError."""
-    if size > MAX_FILE:
-        return History(0, {}, {}, False, "%d bytes; at most %d" % (size, MAX_FILE))
-    return parse(plainfile.read(path, MAX_FILE))
+class Ready(NamedTuple):
+    """The curves of a file as they are written, for an attempt that began at `started`: what takes time is
+    done by then, since nobody else can write meanwhile."""
+
+    history: History
+    started: Optional[float]
+    series: Dict[str, storage.Cut]
+
+
+def read(path: Path, size: int, started: Optional[float], now: float) -> Ready:
+    """The curves in a file of so many bytes, of an attempt that began then. Raises OSError."""
+    found = (History(0, {}, {}, False, "%d bytes; at most %d" % (size, MAX_FILE)) if size > MAX_FILE
+             else parse(plainfile.read(path, MAX_FILE)))
+    return _ready(found, started, now)
+
+
+def _ready(history: History, started: Optional[float], now: float) -> Ready:
+    since = now if started is None else started
+    return Ready(history, started, {
+        name: storage.cut(some._replace(times=_times(history, some, since, now)))
+        for name, some in history.points.items()})
 
 
 def parse(content: bytes) -> History:
@@ -134,9 +150,10 @@ def _number(row: List[str], at: Optional[int]) -> Optional[float]:
     return number(written(row[at].strip())) if at is not None and at < len(row) else None
 
 
-def take(t: Transaction, job_id: int, history: History) -> None:
+def take(t: Transaction, job_id: int, ready: Ready) -> None:
     """Make them the curves of the attempt that runs, in the place of those of such a file from before, unless
     it reports something itself."""
+    history = ready.history
     if not history.metrics:
         results.tell(t, job_id, "%s is not taken as curves: %s" % (FILE_NAME, history.remark))
         return
@@ -148,12 +165,12 @@ def take(t: Transaction, job_id: int, history: History) -> None:
     storage.forget(t, job_id, job.attempt)
     found = storage.begin(t, job_id, job.attempt)._replace(
         taken=history.rows, from_file=True, told=told, metrics=dict(history.metrics))
-    started = t.now if job.request_timestamp is None else job.request_timestamp
-    for name, some in history.points.items():
+    if job.request_timestamp != ready.started:  # another attempt has begun meanwhile
+        ready = _ready(history, job.request_timestamp, t.now)
+    for name, made in ready.series.items():
         name_id = storage.add_metric(t, job_id, job.attempt, name)
         found.metrics[name] = found.metrics[name]._replace(name_id=name_id)
-        timed = some._replace(times=_times(history, some, started, t.now))
-        storage.write(t, storage.series_of(t.db, job_id, job.attempt, name_id), timed)
+        storage.put(t, storage.series_of(t.db, job_id, job.attempt, name_id).id, made)
     if history.thinned:
         found = taking.tell(t, found, job_id, "points", taking.thinned_out(history.thinned[0]))
     if history.remark:

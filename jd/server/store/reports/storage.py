@@ -244,16 +244,35 @@ def _append(t: Transaction, one: Series, new: Points) -> bool:
 
 def write(t: Transaction, one: Series, rest: Points) -> None:
     """Write the chunks of a series from the last one that is not sealed, which `rest` begins with."""
-    first = one.points // CHUNK
+    put(t, one.id, cut(rest, one.points // CHUNK, one.course))
+
+
+class Cut(NamedTuple):
+    """Points in chunks as they are in the database: `points` of the whole series, its course, and of each
+    chunk what follows on its series."""
+
+    points: int
+    course: bytes
+    chunks: List[Tuple[int, bool, float, float, float, float, bytes]]
+
+
+def cut(rest: Points, first: int = 0, course: Optional[Points] = None) -> Cut:
+    """The points of a series from the chunk `first` on, and its course, which was that before."""
     chunks = [rest.part(at, at + CHUNK) for at in range(0, rest.size, CHUNK)]
     sealed = [chunk for chunk in chunks if chunk.size == CHUNK]
-    course = points.joined([one.course, *(points.thin(chunk, CHUNK // PART, chunk.steps)
-                                          for chunk in sealed)])
+    whole_course = points.joined([*(() if course is None else (course,)),
+                                  *(points.thin(chunk, CHUNK // PART, chunk.steps) for chunk in sealed)])
+    return Cut(first * CHUNK + rest.size, points.pack(whole_course), [
+        (first + at, chunk.size == CHUNK, min(chunk.steps), max(chunk.steps),
+         min(chunk.times), max(chunk.times),
+         points.squeeze(chunk) if chunk.size == CHUNK else points.pack(chunk))
+        for at, chunk in enumerate(chunks)])
+
+
+def put(t: Transaction, series_id: int, made: Cut) -> None:
+    """Write the chunks of a series."""
     t.db.executemany("INSERT OR REPLACE INTO report_chunks (series_id, number, sealed, low, high, since,"
                      " until, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                     [(one.id, first + at, chunk.size == CHUNK, min(chunk.steps), max(chunk.steps),
-                       min(chunk.times), max(chunk.times),
-                       points.squeeze(chunk) if chunk.size == CHUNK else points.pack(chunk))
-                      for at, chunk in enumerate(chunks)])
+                     [(series_id, *chunk) for chunk in made.chunks])
     t.db.execute("UPDATE report_series SET points = ?, course = ? WHERE id = ?",
-                 (first * CHUNK + rest.size, points.pack(course), one.id))
+                 (made.points, made.course, series_id))
