@@ -141,6 +141,22 @@ def test_sign_in_with_the_keyboard_alone(browser: Browser, hub: HubWithLink) -> 
     assert browser.run("return document.querySelector('dialog h2').textContent") == "Key laptop is created"
 
 
+def test_who_is_signed_out_keeps_what_is_typed(browser: Browser, hub: HubWithLink) -> None:
+    sign_up(browser, hub)
+    browser.click("#new")
+    browser.run("return fetch('/web/signout', {method: 'POST', body: '{}',"
+                " headers: {'Content-Type': 'application/json'}})")
+    browser.type("dialog input", "digits-tune")
+    browser.wait_text("You are signed out. What you have typed is still here.")
+    browser.wait("document.activeElement.type === 'password'")
+    browser.keys("wrong horse" + ENTER)
+    browser.wait_text("is wrong")
+    browser.keys(PASSWORD + ENTER)
+    browser.wait("document.querySelectorAll('dialog').length === 1")
+    browser.click("dialog button", "Create")
+    browser.wait("document.querySelector('td')?.textContent === 'digits-tune'")
+
+
 def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser, hub: HubWithLink) -> None:
     sign_up(browser, hub)
     data = HubData(hub.data)

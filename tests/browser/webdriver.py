@@ -87,6 +87,23 @@ class Browser:
         self._command("POST", "/url", {"url": url})
 
     @property
+    def tab(self) -> str:
+        """The handle of the tab that is looked at."""
+        return str(self._command("GET", "/window"))
+
+    @tab.setter
+    def tab(self, handle: str) -> None:
+        self._command("POST", "/window", {"handle": handle})
+
+    def new_tab(self) -> str:
+        """Open another tab, in the background; its handle."""
+        return str(self._command("POST", "/window/new", {"type": "tab"})["handle"])
+
+    def close_tab(self) -> None:
+        """Close the tab that is looked at; another has to be looked at next."""
+        self._command("DELETE", "/window")
+
+    @property
     def path(self) -> str:
         """Where the browser is, without scheme and host."""
         return str(self.run("return location.pathname + location.search"))

@@ -1,6 +1,7 @@
 // What the Hub's pages of who is signed in share: their frame, and the list that each of them shows.
 
-import {$, ask, at, button, el, empty, fail} from "./common.js";
+import {$, ask, askNow, at, button, el, empty, fail} from "./common.js";
+import {keepWhatIsTyped} from "./signedout.js";
 
 /** The frame of the page; gives who is signed in. */
 export async function frame() {
@@ -10,6 +11,9 @@ export async function frame() {
       location.assign(at("/signin"));
     } catch (error) { fail(error); }
   });
+  const account = () => $("me").title;
+  keepWhatIsTyped({label: "Password", account, back: () => {},
+    signIn: (password) => askNow("signin", {email: account(), password})});
   const me = await ask("me");
   $("me").textContent = me.email;
   $("me").title = me.email;

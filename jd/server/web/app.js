@@ -5,7 +5,7 @@
 // close()}, both optional. `refresh` may be async; it is called at most once a second, one at a time, when a
 // number in Summary.changes has moved, and only while the tab is seen.
 
-import {$, ask, at, base, below, button, el, empty, fail, menu} from "./common.js";
+import {$, ask, askNow, at, base, below, button, el, empty, fail, menu} from "./common.js";
 import {minute} from "./format.js";
 import {live} from "./live.js";
 import {showNotices} from "./notices.js";
@@ -159,11 +159,15 @@ export const theme = () => document.documentElement.dataset.theme || "";
 
 /** Choose a theme. Charts that paint on a canvas listen to the event "theme" of document. */
 export function setTheme(name) {
-  if (name) document.documentElement.dataset.theme = name;
-  else delete document.documentElement.dataset.theme;
+  showTheme(name);
   try {
     localStorage.setItem("theme", name);
   } catch (error) { /* storage is forbidden: the choice holds until the page is left */ }
+}
+
+function showTheme(name) {
+  if (name) document.documentElement.dataset.theme = name;
+  else delete document.documentElement.dataset.theme;
   document.dispatchEvent(new Event("theme"));
 }
 
@@ -179,6 +183,8 @@ function frame() {
   $("theme").replaceWith(menu("Theme", themes, {class: "quiet", id: "theme", title: "Theme"}));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", () => document.dispatchEvent(new Event("theme")));
+  // Another tab has chosen one.
+  addEventListener("storage", ({key, newValue}) => { if (key === "theme") showTheme(newValue); });
   $("signout").addEventListener("click", () =>
     ask("signout", {path: base}).then(() => location.assign(at("/signin")), fail));
   $("keys").addEventListener("click", help);
@@ -212,7 +218,9 @@ async function begin() {
   history.scrollRestoration = "manual";
   frame();
   listen(go);
-  keepWhatIsTyped(() => $("experiment").textContent);
+  keepWhatIsTyped({label: "PIN", attributes: {inputmode: "numeric", maxlength: 20},
+    account: () => $("experiment").textContent,
+    signIn: (pin) => askNow("signin", {pin, path: base}), back: () => live.wake()});
   preparePrint();
   document.addEventListener("click", follow);
   addEventListener("popstate", show);

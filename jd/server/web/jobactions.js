@@ -36,8 +36,7 @@ export function openAction({action, ids, filter, done}) {
     submit: async () => {
       const order = {action, ...target, ...(start ? start.read() : {}), reason: reason.input.value};
       const sent = ask("jobs/act", order).then((answer) => {
-        const skipped = answer.skipped ? "; " + number(answer.skipped) + " left alone" : "";
-        toast(count(answer.changed, "job") + " " + known.past + skipped);
+        told(known, answer);
         if (done) done(answer);
       });
       // Many jobs take a while: the strip at the top of the page shows the progress.
@@ -92,6 +91,14 @@ export const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 function targetName(ids) {
   if (!ids) return "all jobs that match";
   return ids.length === 1 ? "job " + ids[0] : count(ids.length, "job");
+}
+
+// Say what was done. Where nothing was, somebody else has done something to these jobs meanwhile.
+function told({past}, {changed, skipped}) {
+  if (skipped && !changed) {
+    const so = skipped === 1 ? "is so already, or its" : "are so already, or their";
+    toast(`No job was ${past}: ${count(skipped, "job")} ${so} status does not allow it any more.`, true);
+  } else toast(count(changed, "job") + " " + past + (skipped ? `; ${number(skipped)} left alone` : ""));
 }
 
 function preview(known, found) {

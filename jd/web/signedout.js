@@ -1,8 +1,7 @@
 // The sign-in above a page, for somebody whose sign-in has ended while something is typed that going to the
 // page of the sign-in would lose.
 
-import {askNow, at, base, dialog, el, field, onSignedOut, toSignIn} from "./common.js";
-import {live} from "./live.js";
+import {at, dialog, el, field, onSignedOut, toSignIn} from "./common.js";
 
 const typed = new Set();
 let waiting = null, declined = false;
@@ -17,40 +16,41 @@ function unsaved() {
   return typed.size > 0 || document.querySelector("dialog[open]") !== null;
 }
 
-/** Ask for the PIN in place where somebody would lose what they typed; `account()` is the name under which
- * browsers keep it. */
-export function keepWhatIsTyped(account) {
+/** Ask for the secret in place where somebody would lose what they typed. `service` is {label, attributes,
+ * account(), signIn(secret), back()}: what the secret is called and its field is like, the name under which
+ * browsers keep it, what signs in with it, and what is called then. */
+export function keepWhatIsTyped(service) {
   document.addEventListener("input", note);
   onSignedOut(async () => {
     if (!waiting) {
       if (!unsaved()) return toSignIn();
       if (declined) return false;
-      waiting = signInHere(account()).finally(() => { waiting = null; });
+      waiting = signInHere(service).finally(() => { waiting = null; });
     }
     return waiting;
   });
 }
 
 // Whether somebody has signed in, here or in another tab. Whatever was asked meanwhile waits for it.
-function signInHere(account) {
+function signInHere({label, attributes, account, signIn, back}) {
   return new Promise((answer) => {
-    const pin = field("PIN",
-      {type: "password", inputmode: "numeric", maxlength: 20, autocomplete: "current-password"});
+    const secret = field(label, {type: "password", autocomplete: "current-password", ...attributes});
     let signedIn = false;
     const done = () => { signedIn = true; };
     const {box} = dialog({title: "Sign in again", action: "Sign in",
       content: [el("p", {class: "hint"}, "You are signed out. What you have typed is still here."),
-        el("input", {name: "username", autocomplete: "username", value: account, hidden: true}), pin.node],
-      submit: () => askNow("signin", {pin: pin.input.value, path: base}).then(done, (error) => {
-        pin.input.select();
+        el("input", {name: "username", autocomplete: "username", value: account(), hidden: true}),
+        secret.node],
+      submit: () => signIn(secret.input.value).then(done, (error) => {
+        secret.input.select();
         throw error;
       }),
       close: () => {
         removeEventListener("focus", look);
         answer(signedIn);
-        if (signedIn) live.wake(); else decline();
+        if (signedIn) back(); else decline();
       }});
-    pin.input.focus();
+    secret.input.focus();
     const look = async () => {
       if (!await elsewhere() || !box.open) return;
       done();
