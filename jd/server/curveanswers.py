@@ -59,7 +59,8 @@ def _metric(metric: Metric) -> Dict[str, Any]:
 
 
 def _curve(curve: Curve) -> Dict[str, Any]:
-    return {"id": curve.id, "attempt": curve.attempt, "status": curve.status, "started": curve.started,
+    return {"id": curve.id, "attempt": curve.attempt, "status": curve.status,
+            "retry_at": curve.retry_at, "started": curve.started,
             "n": curve.n, "last": curves.finite(curve.last), "min": curve.low, "max": curve.high,
             **curves.columns(curve.points)}
 

@@ -64,8 +64,8 @@ def test_curves_of_a_selection_a_filter_and_the_best(run: Run) -> None:
         assert ids(await overlay(bench, "")) == [6, 4, 1, 2, 5]  # NaN is none of the best
         assert ids(await overlay(bench, "&filter=loss<0.4")) == [2, 5]
         found = (await overlay(bench, "&ids=3"))["curves"]
-        assert found == [{"id": 3, "attempt": 1, "status": "SERVED", "started": bench.now, "n": 2,
-                          "last": None, "min": 1, "max": 1, "step": [0, 1], "time": [0, 1],
+        assert found == [{"id": 3, "attempt": 1, "status": "SERVED", "retry_at": None, "started": bench.now,
+                          "n": 2, "last": None, "min": 1, "max": 1, "step": [0, 1], "time": [0, 1],
                           "value": [1, None]}]
         assert await overlay(bench, "&filter=x=17") == {"metric": "loss", "total": 0, "curves": []}
         answer = await bench.get("/web/curves?metric=nothing")

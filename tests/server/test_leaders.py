@@ -132,3 +132,15 @@ def test_what_cannot_be_asked(desk: Desk) -> None:
         ask(desk, Order("param.nothing", False))
     with pytest.raises(ProtocolError, match="there is no 'nothing'"):
         ask(desk, Order(None, False), columns=["nothing"])
+
+
+def test_a_job_that_comes_back_says_when(desk: Desk) -> None:
+    """It has failed, and is not over."""
+    desk.add(ordered({"jobs": [{"x": 1}, {"x": 2}]}))
+    for job_id in (1, 2):
+        desk.claim()
+        desk.write(lambda t: values.set_results(t, job_id, {"loss": float(job_id)}, {}))
+        desk.finish(job_id, "DONE" if job_id == 2 else "ABORTED")
+    first, second = ask(desk, Order(None, False)).rows
+    assert (first.status, second.status, second.retry_at) == ("ABORTED", "DONE", None)
+    assert first.retry_at is not None and first.retry_at > desk.now

@@ -69,11 +69,13 @@ class Question(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One curve among many: of `n` numbers that were reported the latest, the least and the greatest."""
+    """One curve among many: of `n` numbers that were reported the latest, the least and the greatest. A job
+    that has failed and comes back does so at `retry_at`."""
 
     id: int
     attempt: int
     status: str
+    retry_at: Optional[float]
     started: float
     n: int
     last: storage.Number
@@ -161,6 +163,7 @@ class _Having(NamedTuple):
 
     job_id: int
     status: str
+    retry_at: Optional[float]
     attempt: int
 
 
@@ -184,7 +187,7 @@ def _having(db: sqlite3.Connection, asked: Question, now: float) -> Dict[int, _H
            if wanted.conditions else None)
     among = "" if asked.ids is None else " AND s.job_id IN (%s)" % id_list(asked.ids)
     return {found[0]: _Having(*found) for found in db.execute(
-        "SELECT s.job_id, j.status, s.attempt FROM report_series s JOIN jobs j ON j.id = s.job_id"
+        "SELECT s.job_id, j.status, j.retry_at, s.attempt FROM report_series s JOIN jobs j ON j.id = s.job_id"
         " WHERE s.name_id = ?%s AND s.attempt > j.scratch AND s.attempt ="
         " (SELECT max(attempt) FROM reported r WHERE r.job_id = s.job_id)" % among, row)
         if found[1] in wanted.statuses and (fit is None or found[0] in fit)}
@@ -220,8 +223,8 @@ def _curve(db: sqlite3.Connection, one: _Having, asked: Question, most: int) -> 
     if span is not None:
         shown = _within(shown, span)
     along = _along(shown, asked.axis)
-    return Curve(one.job_id, one.attempt, one.status, started, metric.n, metric.last, metric.low,
-                 metric.high, points.thin(shown, most // 2, along))
+    return Curve(one.job_id, one.attempt, one.status, one.retry_at, started, metric.n, metric.last,
+                 metric.low, metric.high, points.thin(shown, most // 2, along))
 
 
 def _span(asked: Question, started: float) -> Optional[Span]:

@@ -30,13 +30,15 @@ class Order(NamedTuple):
 
 
 class Leader(NamedTuple):
-    """A job. `rank` counts from 1, and equal ones share theirs: from the better end of the metric, or by
-    another result in the order that was asked for, None where the job has no such result. `given` are its
-    values of the columns that were asked for; a result that is not finite is a word."""
+    """A job; one that has failed and comes back does so at `retry_at`. `rank` counts from 1, and equal ones
+    share theirs: from the better end of the metric, or by another result in the order that was asked for, None
+    where the job has no such result. `given` are its values of the columns that were asked for; a result that
+    is not finite is a word."""
 
     id: int
     rank: Optional[int]
     status: str
+    retry_at: Optional[float]
     value: float
     given: List[Scalar]
 
@@ -83,7 +85,8 @@ def leaders(db: sqlite3.Connection, asked: Question, order: Order, limit: int, c
         return None if key is None else _rank(sorted_by.keys, key, order.down)
 
     told = {job_id: given for job_id, *given in resultcolumns.objects(db, sorted(ids))}
-    status = dict(db.execute("SELECT id, status FROM jobs WHERE id IN (%s)" % conditions.id_list(ids)))
+    state = {job_id: (status, retry_at) for job_id, status, retry_at in db.execute(
+        "SELECT id, status, retry_at FROM jobs WHERE id IN (%s)" % conditions.id_list(ids))}
     words = [values.not_finite(db, name.name) if name.kind == values.RESULT else {} for name in names]
 
     def given(job_id: int) -> List[Scalar]:
@@ -92,7 +95,7 @@ def leaders(db: sqlite3.Connection, asked: Question, order: Order, limit: int, c
                                      .get(name.name, word.get(job_id)))
                 for name, word in zip(names, words)]
     return Leaders(len(found.ids), [
-        Leader(found.ids[place], rank(place, key), status[found.ids[place]], found.values[place],
+        Leader(found.ids[place], rank(place, key), *state[found.ids[place]], found.values[place],
                given(found.ids[place]))
         for place, key in first])
 

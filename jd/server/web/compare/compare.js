@@ -124,7 +124,8 @@ class ComparePage {
     const parts = [
       this.section("Parameters", rows(this.jobs.map((job) => job.parameters))),
       this.section("Results", rows(results, names),
-        (row) => best(row.values, lessIsBetter(row.name)), figure),
+        (row) => (own.includes(row.name.replace(/\.(min|max)$/, "")) ? new Set()
+          : best(row.values, lessIsBetter(row.name))), figure),
       this.section("How they ran", rows(this.jobs.map(running), RUNNING)),
       this.section("Code", rows(this.jobs.map(code))),
     ];

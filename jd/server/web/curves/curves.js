@@ -250,7 +250,8 @@ class CurvesPage {
         facts: () => Object.entries(run.parameters)};
       run.lasts.set(metric, curve.last);
       if (main || !run.colour) {
-        Object.assign(run, {colour: made.colour, status: curve.status, rank: made.rank});
+        Object.assign(run, {colour: made.colour, status: curve.status,
+          retry_at: curve.retry_at, rank: made.rank});
       }
       return made;
     });

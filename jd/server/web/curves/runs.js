@@ -26,7 +26,7 @@ export function runsList({show, showAll, lit}) {
       onfocusin: () => lit(run.id), onfocusout: () => lit(null)},
     el("td", {class: "check"}, tick),
     el("td", {}, el("span", {class: "curves-run"}, swatch(run.colour), jobLink(run.id))),
-    el("td", {}, status(run.status)),
+    el("td", {}, status(run.status, run.retry_at)),
     ...metrics.map((metric) => el("td", {class: "num"}, text(run.lasts.get(metric)))),
     ...names.map((name) => el("td", {title: text(run.parameters[name])},
       cut(text(run.parameters[name]), 24))));
@@ -36,7 +36,7 @@ export function runsList({show, showAll, lit}) {
 
   function update(metrics, runs, names) {
     const facts = JSON.stringify([metrics, names, runs.map((run) =>
-      [run.id, run.hidden, run.colour, run.status, [...run.lasts.values()], names.map((name) =>
+      [run.id, run.hidden, run.colour, run.status, run.retry_at, [...run.lasts.values()], names.map((name) =>
         run.parameters[name])])]);
     if (facts === drawn) return;
     drawn = facts;

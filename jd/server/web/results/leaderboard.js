@@ -145,7 +145,8 @@ function tableOf(shown, {ticked, sortBy, acts, redraw}) {
     el("tbody", {}, ...rows.map((row) => rowOf(row, {numeric, best, ticked, acts, changed}))));
 }
 
-function rowOf({id, rank, status: state, value, given}, {numeric, best, ticked, acts, changed}) {
+function rowOf({id, rank, status: state, retry_at: retryAt, value, given}, shown) {
+  const {numeric, best, ticked, acts, changed} = shown;
   const tick = el("input", {type: "checkbox", "aria-label": "Tick job " + id, checked: ticked.has(id),
     onchange: () => {
       ticked[tick.checked ? "add" : "delete"](id);
@@ -157,7 +158,7 @@ function rowOf({id, rank, status: state, value, given}, {numeric, best, ticked, 
     const title = full === told ? false : full.slice(0, 1000);
     return el("td", {class: numeric[at] ? "num" : false, title}, told);
   };
-  const running = state === "DONE" ? null : el("span", {class: "leader-state"}, status(state));
+  const running = state === "DONE" ? null : el("span", {class: "leader-state"}, status(state, retryAt));
   const first = best && rank === 1 ? "first" : false;
   const line = el("tr", {class: first, "aria-selected": String(ticked.has(id))},
     el("td", {class: "check"}, tick), el("td", {class: "rank"}, rank === null ? "–" : number(rank)),
