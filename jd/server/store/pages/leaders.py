@@ -31,9 +31,9 @@ class Order(NamedTuple):
 
 class Leader(NamedTuple):
     """A job; one that has failed and comes back does so at `retry_at`. `rank` counts from 1, and equal ones
-    share theirs: from the better end of the metric, or by another result in the order that was asked for, None
-    where the job has no such result. `given` are its values of the columns that were asked for; a result that
-    is not finite is a word."""
+    share theirs: from the better end of the metric, or by another result in the order that was asked for;
+    None where the job has no such result. `given` are its values of the columns that were asked for; a result
+    that is not finite is a word."""
 
     id: int
     rank: Optional[int]
