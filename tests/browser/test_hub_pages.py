@@ -7,7 +7,7 @@ import pytest
 
 from jd.hub.data import HubData
 from jd.hub.store import accounts, experiments
-from tests.browser.webdriver import ENTER, TAB, Browser, needs_browser
+from tests.browser.webdriver import ENTER, ESCAPE, TAB, Browser, needs_browser
 from tests.hub.hub_support import EXPERIMENTS, HubProcess
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -66,6 +66,13 @@ def test_sign_up_key_and_experiment(browser: Browser, hub: HubWithLink) -> None:
     browser.wait_text("digits-tune is free")
     browser.click("dialog button", "Create")
     browser.wait("document.querySelector('td')?.textContent === 'digits-tune'")
+    browser.click("#new")
+    browser.type("dialog input", "digits-tune")
+    browser.wait_text("the name digits-tune is taken")
+    browser.click("dialog button", "Create")
+    browser.wait("document.querySelector('dialog .problem').textContent.includes('is taken')")
+    assert browser.run("return document.querySelectorAll('dialog .say.bad').length") == 0
+    browser.keys(ESCAPE)
     browser.click("nav a", "API keys")
     browser.click("button", "Create your first key")
     browser.type("dialog input", "laptop")

@@ -57,6 +57,9 @@ function create() {
     }, 200);
   });
   dialog({title: "New experiment", content: [name.node], action: "Create", submit: async () => {
+    clearTimeout(timer);
+    asked += 1;
+    name.say(rule);  // what is wrong with the name is said once
     const made = await ask("experiments", {name: name.input.value});
     toast("Experiment " + made.name + " is created");
     load().catch(fail);
