@@ -162,6 +162,8 @@ def test_jobs_beside_each_other(blank: Browser, expression: str, expected: Any) 
      ["short", "model.en…ropout_rate", "model.en….learn_rate"]),
     ("format.STATUSES.map(format.statusName)", ["pending", "running", "done", "aborted", "deleted"]),
     ("[format.statusName('ODD'), format.statusName(undefined)]", ["ODD", "undefined"]),
+    ("[['ABORTED', 0], ['ABORTED', null], ['DONE', 7], ['SERVED']].map((one) => format.jobState(...one))",
+     ["retrying", "aborted", "done", "running"]),
     ("format.status('SERVED')", '<span class="status running">running</span>'),
     ("format.status('ABORTED', null)", '<span class="status aborted">aborted</span>'),
     ("format.status('ABORTED', 1579089600)",

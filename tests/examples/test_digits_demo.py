@@ -90,7 +90,8 @@ def test_it_runs_the_sweep_and_shows_the_best(demo: Demo) -> None:
     status, output = demo.run()
     assert status == 0, output
     header, best, other = table_of(output)
-    assert header == ["id", "accuracy", "status", "epochs", "hidden", "param.batch"]
+    assert header == ["id", "accuracy", "status", "epochs", "hidden", "param.batch",
+                      "loss", "loss.min", "loss.max", "accuracy.min", "accuracy.max"]
     assert best[-1] == "best" and float(best[1]) >= float(other[1])
     for row in (best, other):
         job, accuracy, status_of_job = row[:3]

@@ -102,8 +102,11 @@ const STATUS = {PENDING: "pending", SERVED: "running", DONE: "done", ABORTED: "a
 export const STATUSES = Object.keys(STATUS);
 
 /** PENDING → "pending"; SERVED → "running", as people say it. */
-export const statusName = (status, retryAt) =>
-  (status === "ABORTED" && retryAt != null ? "retrying" : STATUS[status] || String(status));
+export const statusName = (status) => STATUS[status] || String(status);
+
+/** The same of a job: one that has failed and comes back at `retryAt` is retrying. */
+export const jobState = (status, retryAt) =>
+  (status === "ABORTED" && retryAt != null ? "retrying" : statusName(status));
 
 /** A status: coloured mark and word. A job that has failed and comes back at `retryAt` is retrying. */
 export function status(name, retryAt) {

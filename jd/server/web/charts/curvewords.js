@@ -1,7 +1,7 @@
 // What is told of curves in words: beside a pointer, to who hears a plot, and in the table behind it.
 
 import {el} from "../common.js";
-import {count, cut, duration, moment, statusName} from "../format.js";
+import {count, cut, duration, jobState, moment} from "../format.js";
 import {text} from "./drawing.js";
 import {jobLink} from "./plot.js";
 import {tipLines} from "./pointing.js";
@@ -27,7 +27,7 @@ const placeWords = (x, at) => (x === "step" ? text(at) : x === "time" ? moment(a
 export function tell({metric, x, smooth}, {curve, raw, ys}, report) {
   const facts = curve.facts ? curve.facts() : [];
   const more = facts.length - MOST_FACTS;
-  return tipLines(curve.label + (curve.status ? " · " + statusName(curve.status, curve.retry_at) : ""), [
+  return tipLines(curve.label + (curve.status ? " · " + jobState(curve.status, curve.retry_at) : ""), [
     [cut(metric, 32), text(raw.ys[report])],
     ...(smooth ? [["smoothed", text(ys[report])]] : []),
     [WORDS[x].toLowerCase(), placeWords(x, raw.xs[report])],
@@ -45,7 +45,6 @@ export function tableOf({metric, curves, x}) {
   }
   const link = (curve) => (curve.id ? jobLink(curve.id) : el("span", {}, curve.label));
   return {heads: ["curve", "status", "reports", "last " + metric, "least", "most"],
-    rows: shown.map((curve) => [link(curve), statusName(curve.status, curve.retry_at), curve.n,
-      curve.last, curve.min,
-      curve.max])};
+    rows: shown.map((curve) => [link(curve), jobState(curve.status, curve.retry_at), curve.n,
+      curve.last, curve.min, curve.max])};
 }
