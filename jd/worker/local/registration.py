@@ -137,8 +137,10 @@ class Registration:
                 if leaving:
                     self._registry.remove([self._entered_as])
                 elif shown is not None:
+                    # Looked at before: another that takes its place after the write has no such row.
+                    before = self._registry.file
                     self._write(shown)
-                    self._file = self._registry.file
+                    self._file = before
                 self._written = shown
             least = self._spacing * (1.0 if self._reported.trouble is None else RETRY)
             if leaving:

@@ -184,6 +184,25 @@ def test_so_does_one_that_has_nothing_to_write(desk: Desk, again: bool,
     desk.until(worker_id=desk.worker_id, status=IDLE)
 
 
+def test_so_does_one_whose_registry_is_replaced_right_after_its_write(desk: Desk,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is in the file of before, however soon after the write there is another."""
+    monkeypatch.setattr(registration, "LOOK", 0.01)
+    update = desk.registry.update
+    replaced: List[str] = []
+
+    def update_and_replace(*given: Any) -> bool:
+        drained = update(*given)
+        if not replaced:
+            os.rename(str(desk.registry.path), str(desk.registry.path) + ".damaged")
+            replaced.extend(desk.registry.reserve([7], {}, Here(), 1.0))
+        return drained
+    monkeypatch.setattr(desk.registry, "update", update_and_replace)
+    desk.show(IDLE)
+    wait_until(lambda: replaced)
+    desk.until(worker_id=desk.worker_id, status=IDLE)
+
+
 def test_a_drain_of_before_is_not_meant_for_one_that_enters_again(desk: Desk) -> None:
     desk.show(IDLE)
     desk.until(status=IDLE)
