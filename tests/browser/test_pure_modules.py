@@ -16,7 +16,7 @@ import pytest
 from jd import csvcells
 from jd.net.serving.routing import Request, Response, Router
 from jd.net.serving.server import HttpServer
-from jd.server.store.pages import metricvalues
+from jd.server.store.pages.results import metricvalues
 from jd.web.files import Files, page
 from tests.browser.webdriver import Browser, needs_browser
 

@@ -9,8 +9,8 @@ import pytest
 
 from jd.protocol import ProtocolError
 from jd.server.store.operators import bulk
-from jd.server.store.pages import bestsofar
-from jd.server.store.pages.bestsofar import Asked, BestSoFar
+from jd.server.store.pages.history import bestsofar
+from jd.server.store.pages.history.bestsofar import Asked, BestSoFar
 from jd.server.store.search import values
 from tests.server.store_support import Desk
 

@@ -12,8 +12,8 @@ import pytest
 from jd import messages
 from jd.server.store.fleet import workers
 from jd.server.store.operators import bulk
-from jd.server.store.pages import cost
-from jd.server.store.pages.worktime import KINDS
+from jd.server.store.pages.history import cost
+from jd.server.store.pages.history.worktime import KINDS
 from jd.server.store.policy import Policy
 from jd.server.store.queue import ending, lease
 from tests.server.store_support import Desk

@@ -6,7 +6,8 @@ from typing import Any, Callable, List
 import pytest
 
 from jd.errors import DamagedFile
-from jd.server.store.pages import jobdetails, joblist, jobtable, resultrows, wholejob
+from jd.server.store.pages import jobdetails, joblist, jobtable, wholejob
+from jd.server.store.pages.results import resultrows
 from jd.server.store.search import conditions
 from tests.server.store_support import Desk
 

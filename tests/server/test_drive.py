@@ -9,7 +9,7 @@ import pytest
 from jd import protocol as p
 from jd.server.api import jobsearch
 from jd.server.store.operators import bulk
-from jd.server.store.pages import resultrows
+from jd.server.store.pages.results import resultrows
 from jd.server.store.queue import jobs
 from jd.server.store.search import scanning
 from tests.server.scenes import play

@@ -18,7 +18,8 @@ from jd.server.creation.creator import Creator
 from jd.server.driving.orders import Orders
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import workers
-from jd.server.store.pages import jobtable, resultcolumns
+from jd.server.store.pages import jobtable
+from jd.server.store.pages.results import resultcolumns
 from jd.server.store.policy import Policy
 from jd.server.store.search import conditions, missing, scanning, values
 from jd.server.store.transaction import Transaction

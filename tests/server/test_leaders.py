@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import pytest
 
 from jd.protocol import ProtocolError
-from jd.server.store.pages import leaders
-from jd.server.store.pages.leaders import Leaders, Order
-from jd.server.store.pages.resultgroups import Question
+from jd.server.store.pages.results import leaders
+from jd.server.store.pages.results.leaders import Leaders, Order
+from jd.server.store.pages.results.resultgroups import Question
 from jd.server.store.search import values
 from tests.server.store_support import Desk, ordered
 

@@ -8,8 +8,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 
-from jd.server.store.pages import metricvalues, resultgroups
-from jd.server.store.pages.resultgroups import Boxes, Cells, Question
+from jd.server.store.pages.results import metricvalues, resultgroups
+from jd.server.store.pages.results.resultgroups import Boxes, Cells, Question
 from jd.server.store.search import values
 from tests.server.store_support import Desk, ordered
 

@@ -12,7 +12,8 @@ import pytest
 from jd.server.creation.batch import from_list
 from jd.server.store.files import resultfile
 from jd.server.store.operators import batches
-from jd.server.store.pages import export, resultcolumns
+from jd.server.store.pages import export
+from jd.server.store.pages.results import resultcolumns
 from tests.server.parts_bench import Answer, PartsBench, Run, run_bench
 
 

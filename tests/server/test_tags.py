@@ -10,7 +10,8 @@ from jd import protocol as p
 from jd.server.creation import jobfile
 from jd.server.driving import orders
 from jd.server.store.operators import bulk, tags
-from jd.server.store.pages import export, jobdetails, joblist, jobtable, resultrows
+from jd.server.store.pages import export, jobdetails, joblist, jobtable
+from jd.server.store.pages.results import resultrows
 from jd.server.store.queue import needs
 from jd.server.store.search import conditions, scanning
 from tests.server.store_support import Desk

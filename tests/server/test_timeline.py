@@ -7,9 +7,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 import pytest
 
 from jd.server.store.fleet import presence
-from jd.server.store.pages import timeline
-from jd.server.store.pages.timeline import Asked, Timeline
-from jd.server.store.pages.worktime import KINDS
+from jd.server.store.pages.history import timeline
+from jd.server.store.pages.history.timeline import Asked, Timeline
+from jd.server.store.pages.history.worktime import KINDS
 from jd.server.store.policy import Policy
 from jd.server.store.queue import ending
 from tests.server.store_support import Desk

@@ -12,7 +12,8 @@ from jd.server.driving.orders import Orders
 from jd.server.driving.waits import Jobs, Question, Waits
 from jd.server.experiment import Experiment
 from jd.server.store.operators import bulk, options
-from jd.server.store.pages import changelog, resultrows, standings
+from jd.server.store.pages import changelog, standings
+from jd.server.store.pages.results import resultrows
 from jd.server.store.search import conditions, filters
 
 MAX_IDS_BODY = 2 * 1024 * 1024  # MAX_DRIVEN_IDS ids

@@ -13,8 +13,8 @@ from jd.server.dashboard.live import Live
 from jd.server.dashboard.sharing import MAX_AGE
 from jd.server.experiment import Experiment
 from jd.server.store.files import resultfile
-from jd.server.store.pages import bestsofar, cost, timeline
-from jd.server.store.pages.worktime import KINDS
+from jd.server.store.pages.history import bestsofar, cost, timeline
+from jd.server.store.pages.history.worktime import KINDS
 from jd.server.store.search import filters
 
 READ_SECONDS = 30.0  # a million attempts take several; one question at a time is looked up

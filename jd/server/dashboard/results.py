@@ -14,7 +14,8 @@ from jd.server.dashboard.sharing import MAX_AGE
 from jd.server.downloads import stream_response
 from jd.server.experiment import Experiment
 from jd.server.store.files.resultfile import MAX_NAME_CHARS
-from jd.server.store.pages import completions, export, leaders, resultcolumns, resultgroups
+from jd.server.store.pages import completions, export
+from jd.server.store.pages.results import leaders, resultcolumns, resultgroups
 from jd.server.store.search import filters
 
 MAX_HOST_CHARS = 200

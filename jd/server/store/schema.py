@@ -323,7 +323,8 @@ INSERT INTO settings (name, value)
   SELECT 'errors_missing', '0 ' || id FROM jobs ORDER BY id DESC LIMIT 1;
 """
 
-# What a job has of its worker's machine, and attempts by time (see `pages.cost`, `pages.timeline`).
+# What a job has of its worker's machine, and attempts by time (see `pages.history.cost`,
+# `pages.history.timeline`).
 _HISTORY = """
 ALTER TABLE workers ADD COLUMN job_cpus REAL;   -- what its worker says; NULL: it does not
 ALTER TABLE workers ADD COLUMN job_gpus REAL;

@@ -5,8 +5,8 @@ import sqlite3
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from jd import protocol as p
-from jd.server.store.pages import metricvalues
 from jd.server.store.pages.jobdetails import NoSuchAttempt
+from jd.server.store.pages.results import metricvalues
 from jd.server.store.queue import jobs
 from jd.server.store.reports import points, storage
 from jd.server.store.reports.points import Numbers, Points

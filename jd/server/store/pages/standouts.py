@@ -21,8 +21,9 @@ from bisect import bisect_left
 from collections import Counter
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.server.store.pages import failures, resultcolumns
-from jd.server.store.pages.resultcolumns import Scalar
+from jd.server.store.pages import failures
+from jd.server.store.pages.results import resultcolumns
+from jd.server.store.pages.results.resultcolumns import Scalar
 from jd.server.store.search import values
 from jd.server.store.search.values import Key
 

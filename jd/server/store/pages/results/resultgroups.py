@@ -9,9 +9,9 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.server.store.pages import metricvalues, resultcolumns
-from jd.server.store.pages.metricvalues import MetricValues, mean, quantile
-from jd.server.store.pages.resultcolumns import Scalar
+from jd.server.store.pages.results import metricvalues, resultcolumns
+from jd.server.store.pages.results.metricvalues import MetricValues, mean, quantile
+from jd.server.store.pages.results.resultcolumns import Scalar
 from jd.server.store.search import conditions, values
 from jd.server.store.search.conditions import Name
 from jd.server.store.search.values import Key

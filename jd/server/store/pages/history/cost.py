@@ -11,8 +11,8 @@ import sqlite3
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from jd import csvcells
-from jd.server.store.pages import worktime
-from jd.server.store.pages.worktime import ATTEMPTS, KIND, KINDS, SECONDS, WASTED
+from jd.server.store.pages.history import worktime
+from jd.server.store.pages.history.worktime import ATTEMPTS, KIND, KINDS, SECONDS, WASTED
 
 SWEEP = "sweep"
 TAG = "tag"

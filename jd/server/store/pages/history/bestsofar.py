@@ -8,9 +8,9 @@ import sqlite3
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from jd import protocol as p
-from jd.server.store.pages import metricvalues
-from jd.server.store.pages.metricvalues import Spread
-from jd.server.store.pages.worktime import ATTEMPTS
+from jd.server.store.pages.history.worktime import ATTEMPTS
+from jd.server.store.pages.results import metricvalues
+from jd.server.store.pages.results.metricvalues import Spread
 from jd.server.store.search import conditions
 from jd.server.store.search.conditions import Sql
 from jd.server.store.search.scanning import View

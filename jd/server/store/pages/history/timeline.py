@@ -11,9 +11,9 @@ import sqlite3
 from collections import defaultdict
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.server.store.pages import presences, worktime
-from jd.server.store.pages.presences import Interval, Mark, Presence
-from jd.server.store.pages.worktime import ATTEMPTS, KIND, KINDS
+from jd.server.store.pages.history import presences, worktime
+from jd.server.store.pages.history.presences import Interval, Mark, Presence
+from jd.server.store.pages.history.worktime import ATTEMPTS, KIND, KINDS
 
 HOST = "host"
 WORKER = "worker"

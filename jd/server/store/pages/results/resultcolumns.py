@@ -5,7 +5,7 @@ import sqlite3
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Union
 
 from jd.server.store import jobfields
-from jd.server.store.pages import metricvalues
+from jd.server.store.pages.results import metricvalues
 from jd.server.store.search import conditions, values
 
 # A page that is opened wants to be drawn at once: more points would not be told apart.

@@ -7,10 +7,10 @@ from bisect import bisect_left, bisect_right
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd.protocol import ProtocolError
-from jd.server.store.pages import metricvalues, resultcolumns, resultgroups
-from jd.server.store.pages.metricvalues import MetricValues
-from jd.server.store.pages.resultcolumns import Scalar
-from jd.server.store.pages.resultgroups import Question
+from jd.server.store.pages.results import metricvalues, resultcolumns, resultgroups
+from jd.server.store.pages.results.metricvalues import MetricValues
+from jd.server.store.pages.results.resultcolumns import Scalar
+from jd.server.store.pages.results.resultgroups import Question
 from jd.server.store.search import conditions, values
 from jd.server.store.search.values import Key
 
