@@ -1,7 +1,7 @@
 // How much of a metric's variance a parameter explains. Pure functions.
 
-import {FEW} from "../charts/column.js";
-import {quantile, sorted} from "../charts/statistics.js";
+import {FEW} from "../../charts/column.js";
+import {quantile, sorted} from "../../charts/statistics.js";
 
 const BINS = 10;
 

@@ -1,6 +1,6 @@
 // Tables as CSV, as the server writes them (jd/csvcells.py). Pure functions.
 
-import {stringify} from "../exactjson.js";
+import {stringify} from "../../exactjson.js";
 
 // What a spreadsheet takes for a formula, also behind blanks and what nobody sees; -1.5 is none.
 const UNSEEN = "\\s\\x00-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f"

@@ -1,9 +1,9 @@
 // What can be done with the jobs of the leaderboard: with the ticked ones, or all that are shown, or one.
 
-import {go, me} from "../app.js";
-import {at, button, dialog, el, menu, secret, toast} from "../common.js";
+import {go, me} from "../../app.js";
+import {at, button, dialog, el, menu, secret, toast} from "../../common.js";
 import {csv} from "./csv.js";
-import {plainName} from "./leadercolumns.js";
+import {plainName} from "./columns.js";
 import {notebookCode} from "./notebook.js";
 
 const MOST_COMPARED = 10;

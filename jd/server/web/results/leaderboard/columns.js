@@ -1,7 +1,7 @@
 // Which columns the leaderboard has: a list to tick.
 
-import {button, el, menu} from "../common.js";
-import {cut} from "../format.js";
+import {button, el, menu} from "../../common.js";
+import {cut} from "../../format.js";
 
 const MOST = 40;  // columns; more of them nobody compares
 const NARROWED = 12;  // names from which there is a box that narrows them

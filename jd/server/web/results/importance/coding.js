@@ -1,6 +1,6 @@
 // Parameters as small whole numbers, as trees take them. Pure functions.
 
-import {quantile, sorted} from "../charts/statistics.js";
+import {quantile, sorted} from "../../charts/statistics.js";
 import {chance} from "./forest.js";
 
 const FEW = 12;  // values of a number that may stand for kinds

@@ -1,8 +1,8 @@
 // Which parameters matter: the share of the metric's variance that each explains alone, and with others.
 
-import {el} from "../common.js";
-import {count, cut, number} from "../format.js";
-import {keeping} from "../charts/controls.js";
+import {el} from "../../common.js";
+import {count, cut, number} from "../../format.js";
+import {keeping} from "../../charts/controls.js";
 import {ENOUGH} from "./matter.js";
 import {importance} from "./variance.js";
 
