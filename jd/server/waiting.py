@@ -1,7 +1,8 @@
 """The waiting room: heartbeats that are held open until there is something to answer.
 
 An idle worker waits for a job or a command; a busy one for a command, for the end of its attempt
-by somebody else, or for somebody who looks at its job's output.
+by somebody else, or for somebody who looks at its job's output. Either is answered when somebody looks at
+its log.
 
 A ticket is taken before the store is asked, so that a job which appears in between is not
 missed; a ticket that was called for a job but does not take it calls the next. One whose worker cannot run
@@ -13,20 +14,18 @@ Whom something concerns that was written is called here only (`WaitingRoom.tell`
 
 import asyncio
 import heapq
-import time
 from collections import OrderedDict, deque
-from typing import Awaitable, Callable, Deque, Dict, List, Optional, Tuple, TypeVar
+from typing import Awaitable, Deque, Dict, List, Optional, Tuple, TypeVar
 
 from jd.server.store.transaction import Happened
+from jd.server.watching import Watching
 from jd.server.workerlogs import WorkerLogs
 
 T = TypeVar("T")
 K = TypeVar("K")
 
-LOOK_LASTS = 10.0  # seconds; a page that shows output asks again long before
 AT_ONCE = 64
 _FEW = 64  # entries that are not worth tidying up
-MANY_LOOKS = 1000  # jobs; then those that nobody looks at any more are forgotten
 
 
 class Ticket:
@@ -163,30 +162,6 @@ class Wakes:
                 waiter.set_result(None)
         if self._waiting:
             self._waiting[0].get_loop().call_soon(self._wake_some)
-
-
-class Watching:
-    """Who looks at the output of which job, within the last LOOK_LASTS seconds."""
-
-    def __init__(self, call_job: Callable[[int], None],
-                 clock: Callable[[], float] = time.monotonic) -> None:
-        self._call_job = call_job
-        self._clock = clock
-        self._looked_at: Dict[int, float] = {}
-
-    def look(self, job_id: int) -> None:
-        """Somebody looks at the output of a job now: its worker is to send what there is."""
-        now = self._clock()
-        if len(self._looked_at) >= MANY_LOOKS and job_id not in self._looked_at:
-            self._looked_at = {job: at for job, at in self._looked_at.items()
-                               if now - at < LOOK_LASTS}
-        self._looked_at[job_id] = now
-        self._call_job(job_id)
-
-    def watched(self, job_id: Optional[int]) -> bool:
-        """Whether somebody looks at the output of this job."""
-        at = None if job_id is None else self._looked_at.get(job_id)
-        return at is not None and self._clock() - at < LOOK_LASTS
 
 
 class WaitingRoom:

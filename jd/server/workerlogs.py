@@ -6,7 +6,8 @@ A worker sends the end of its log with its heartbeats as long as somebody looks 
 import time
 from typing import Callable, Dict, NamedTuple, Optional
 
-LOOK_LASTS = 10.0  # seconds; a page that shows a log asks again long before
+from jd.server.watching import LOOK_LASTS
+
 NUDGE_EVERY = 30.0  # seconds between two nudges of a worker that sends none: it may be of another make
 MOST = 200  # logs that are looked at at once
 

@@ -19,7 +19,7 @@ from jd.server.store.operators import bulk, options, signins
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
-from jd.server.waiting import LOOK_LASTS, MANY_LOOKS, Watching
+from jd.server.watching import LOOK_LASTS, MANY_LOOKS, Watching
 from tests.server.scenes import play
 from tests.server.store_support import clock_at
 

@@ -2,7 +2,8 @@
 
 from typing import List
 
-from jd.server.workerlogs import LOOK_LASTS, MOST, NUDGE_EVERY, WorkerLogs
+from jd.server.watching import LOOK_LASTS
+from jd.server.workerlogs import MOST, NUDGE_EVERY, WorkerLogs
 
 
 class Place:

@@ -15,7 +15,7 @@ from jd.server.store.files.resultfile import MAX_NAME_CHARS
 from jd.server.store.pages import curves, jobdetails, joblist, wholejob
 from jd.server.store.pages.joblist import JobQuery
 from jd.server.store.search import filters
-from jd.server.waiting import Watching
+from jd.server.watching import Watching
 
 MAX_PAGE = 10 ** 9
 

@@ -16,7 +16,7 @@ from jd.server.store.files.resultfile import MAX_NAME_CHARS
 from jd.server.store.pages import curves, runparameters
 from jd.server.store.pages.curves import Question
 from jd.server.store.search import filters
-from jd.server.waiting import Watching
+from jd.server.watching import Watching
 
 SECONDS = 30.0  # that a reading may take; one at a time is made
 MOST_WATCHED = 50  # running jobs of one answer whose workers are to send often

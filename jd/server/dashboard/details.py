@@ -15,7 +15,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.files import files, names
 from jd.server.store.files.files import Found
 from jd.server.store.pages import jobdetails
-from jd.server.waiting import Watching
+from jd.server.watching import Watching
 
 T = TypeVar("T")
 
