@@ -35,7 +35,8 @@ MODULES = {
     "costwords": "history/costwords.js", "spans": "history/spans.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
     "view": "results/view.js", "csv": "results/leaderboard/csv.js",
-    "matter": "results/importance/matter.js", "around": "results/around.js", "prefill": "jobs/create/prefill.js",
+    "matter": "results/importance/matter.js", "around": "results/around.js",
+    "prefill": "jobs/create/prefill.js",
     "series": "charts/series.js", "timed": "charts/timed.js", "range": "charts/range.js",
     "curvepaint": "charts/curvepaint.js", "address": "curves/address.js",
 }

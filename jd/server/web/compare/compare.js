@@ -6,7 +6,7 @@ import {lessIsBetter} from "../direction.js";
 import {count, duration, metric as figure, status, value as shown, when} from "../format.js";
 import {pacing} from "../pace.js";
 import {measuredFirst} from "../resultnames.js";
-import {courses} from "./courses.js";
+import {comparedCurves} from "./curves.js";
 import {best, idsIn, rows} from "./differences.js";
 import {pictures} from "./pictures.js";
 
@@ -28,7 +28,7 @@ class ComparePage {
     this.jobs = [];
     this.drawn = "";
     this.open = new Set();  // titles of the sections whose equal rows are shown
-    this.courses = courses();
+    this.curves = comparedCurves();
     this.pace = pacing(() => this.load());
     this.title = el("h1", {}, "Compare jobs");
     this.more = field("Add jobs", {placeholder: "numbers, such as 3, 17", inputmode: "numeric"});
@@ -40,13 +40,13 @@ class ComparePage {
 
   async refresh(changes, previous) {
     if (["jobs", "files"].some((topic) => changes[topic] !== previous[topic])) this.pace.again();
-    else if (changes.reports !== previous.reports) await this.courses.update(this.jobs);
+    else if (changes.reports !== previous.reports) await this.curves.update(this.jobs);
   }
 
   close() {
     this.loads += 1;
     this.pace.close();
-    this.courses.close();
+    this.curves.close();
   }
 
   async add(event) {
@@ -99,7 +99,7 @@ class ComparePage {
     const told = JSON.stringify([this.jobs, missing]);
     if (told !== this.drawn) this.draw(missing);
     this.drawn = told;
-    this.courses.update(this.jobs).catch((error) => console.warn(error));
+    this.curves.update(this.jobs).catch((error) => console.warn(error));
     return missing;
   }
 
@@ -129,7 +129,7 @@ class ComparePage {
       this.section("How they ran", rows(this.jobs.map(running), RUNNING)),
       this.section("Code", rows(this.jobs.map(code))),
     ];
-    this.body.replaceChildren(...[gone, this.table(parts.filter(Boolean)), this.courses.node,
+    this.body.replaceChildren(...[gone, this.table(parts.filter(Boolean)), this.curves.node,
       pictures(this.jobs)].filter(Boolean));
   }
 

@@ -8,7 +8,7 @@ import {ALONG} from "../charts/series.js";
 import {smallCurves} from "../charts/smallcurves.js";
 
 /** The card: {node, update(jobs), close()}, hidden while the jobs have reported nothing. */
-export function courses() {
+export function comparedCurves() {
   const answers = new Map();  // of each job, what was told last
   const plots = smallCurves({open: (_, {key}) => go("/jobs/" + key)});
   const bar = el("div", {}), head = el("div", {class: "job-curves-bar"}, plots.search, bar);

@@ -26,8 +26,8 @@ export async function askResults({metric, filter}) {
   return {...await ask("results/columns?" + query, undefined, undefined, EXACT), counted};
 }
 
-/** The metrics of which jobs have reported a course. */
-export async function askCourses() {
+/** The metrics that jobs have reported while they ran. */
+export async function askReported() {
   try {
     return new Set((await ask("curves/names")).metrics.map(({name}) => name));
   } catch (error) { return new Set(); }  // it only decides whether there is a way to them

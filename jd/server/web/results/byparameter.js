@@ -21,17 +21,18 @@ export function metricCard(view, {open, keep, model}) {
   const forms = new Map(view.draw ? [[view.x, view.draw]] : []);
   let data = null, column = null, asked = 0;
   let counted = null;  // the boxes of `of` by `column`, which are drawn until the next answer comes
-  let course = null;  // the partial dependence of `of` on `column`, likewise
+  let dependence = null;  // the partial dependence of `of` on `column`, likewise
   const made = plot({
     title: "By parameter", name: "metric",
     draw(box, width) {
       if (!column) return;
       if (form() === "dependence") {
-        if (!course) made.say("The forest grows…");
-        else if (!course.found) made.say("Nothing can be said: a forest foretells nothing of these jobs.");
-        else {
+        if (!dependence) made.say("The forest grows…");
+        else if (!dependence.found) {
+          made.say("Nothing can be said: a forest foretells nothing of these jobs.");
+        } else {
           const log = logs.get(column.name);
-          made.say(dependencePlot(box, width, course.of, course.column, course.found, log));
+          made.say(dependencePlot(box, width, dependence.of, dependence.column, dependence.found, log));
         }
         return;
       }
@@ -46,7 +47,8 @@ export function metricCard(view, {open, keep, model}) {
     },
     rows() {
       if (form() === "dependence") {
-        return course && course.found ? dependenceRows(course.of, course.column, course.found) : NONE;
+        return dependence && dependence.found
+          ? dependenceRows(dependence.of, dependence.column, dependence.found) : NONE;
       }
       if (form() === "boxes") return counted ? boxRows(counted.column, counted.answer) : NONE;
       return {heads: ["job", data.metric, column.name], rows: jobRows(data, data.byGoodness, [column]),
@@ -64,10 +66,10 @@ export function metricCard(view, {open, keep, model}) {
     } catch (error) { if (mine === asked) made.say(error.message); }
   }
 
-  async function askCourse() {
+  async function askDependence() {
     const mine = (asked += 1), of = data, by = column, found = await model.dependence(of, by.name);
     if (mine !== asked) return;
-    course = {of, column: by, found};
+    dependence = {of, column: by, found};
     made.redraw();
   }
 
@@ -107,9 +109,9 @@ export function metricCard(view, {open, keep, model}) {
   function again() {
     tools();
     asked += 1;
-    if (course && (course.of !== data || course.column !== column)) course = null;
+    if (dependence && (dependence.of !== data || dependence.column !== column)) dependence = null;
     if (column && form() === "boxes") ask();
-    else if (column && form() === "dependence" && !course) askCourse();
+    else if (column && form() === "dependence" && !dependence) askDependence();
     else made.redraw();
   }
 

@@ -4,7 +4,7 @@ import {go, setQuery} from "../app.js";
 import {codeMix} from "../codemix.js";
 import {at, button, el, empty} from "../common.js";
 import {filterBox} from "../filterbox.js";
-import {askCourses, askNames, askResults, same} from "./answers.js";
+import {askReported, askNames, askResults, same} from "./answers.js";
 import {metricCard} from "./byparameter.js";
 import {isDark} from "../charts/colours.js";
 import {check, choice, fillBar} from "../charts/controls.js";
@@ -36,7 +36,7 @@ class ResultsPage {
     this.main = main;
     this.view = viewOf(query);
     this.names = null;
-    this.courses = new Set();  // metrics of which jobs have reported a course
+    this.reported = new Set();  // metrics that jobs have reported
     this.answer = null;
     this.loads = 0;
     this.closed = false;
@@ -47,7 +47,7 @@ class ResultsPage {
       list: (text) => go("/jobs?filter=" + filter(text)),
       csv: (text) => at("/web/export.csv?filter=") + filter(text)};
     const tools = (board) => leaderActions(board,
-      {curves: (metric) => this.course(metric), around: (id) => aroundJob(this.data, id),
+      {curves: (metric) => this.curveOf(metric), around: (id) => aroundJob(this.data, id),
         filter: () => this.filter});
     this.model = forestModel();
     this.importance = importanceCard(this.model, (name) => this.look(name));
@@ -68,7 +68,7 @@ class ResultsPage {
   }
 
   async begin() {
-    [this.names, this.courses] = await Promise.all([askNames(), askCourses()]);
+    [this.names, this.reported] = await Promise.all([askNames(), askReported()]);
     if (!this.main.isConnected) return;  // the page was left: the address is that of another one
     if (this.names.results.length) {
       this.frame();
@@ -164,8 +164,8 @@ class ResultsPage {
 
   /** What jobs have reported of a metric: its name, or that of which it is the least or the most; "" where
    * there is none. */
-  course(metric) {
-    return [metric, metric.replace(/\.(min|max)$/, "")].find((name) => this.courses.has(name)) || "";
+  curveOf(metric) {
+    return [metric, metric.replace(/\.(min|max)$/, "")].find((name) => this.reported.has(name)) || "";
   }
 
   // ---- loading
@@ -209,7 +209,7 @@ class ResultsPage {
   /** Load again, with the names that there are now. */
   async reload() {
     const had = this.names.results.length;
-    [this.names, this.courses] = await Promise.all([askNames(), askCourses()]);
+    [this.names, this.reported] = await Promise.all([askNames(), askReported()]);
     if (this.closed || !this.names.results.length) return;
     if (!had) this.frame();
     else if (this.names.results.length !== had) this.tools();

@@ -13,12 +13,12 @@ const MOST_COMPARED = 10;
  * `around(job id)` makes new jobs near one; `filter()` is that of the page. */
 export function leaderActions(board, {curves, around, filter}) {
   const compare = button("Compare", () => go("/compare?ids=" + ids().join(",")), "small");
-  const course = button("Curves", () => openCurves(ids()), "small quiet");
+  const toCurves = button("Curves", () => openCurves(ids()), "small quiet");
   const table = button("CSV", save, "small quiet");
   const code = button("Notebook", openCode, "small quiet");
   const clear = button("Clear", () => board.clear(), "small quiet");
   const ticked = el("span", {class: "plot-n", "aria-live": "polite"});
-  const node = el("div", {class: "leader-tools"}, ticked, compare, course, table, code, clear);
+  const node = el("div", {class: "leader-tools"}, ticked, compare, toCurves, table, code, clear);
 
   const rows = () => board.shown.rows.filter(({id}) => !board.ticked.size || board.ticked.has(id));
   const ids = () => rows().map(({id}) => id);
@@ -54,8 +54,8 @@ export function leaderActions(board, {curves, around, filter}) {
       compare.hidden = clear.hidden = !n;
       compare.disabled = n < 2 || n > MOST_COMPARED;
       compare.title = compare.disabled ? `Tick 2 to ${MOST_COMPARED} jobs` : "";
-      course.hidden = !curves(board.shown.metric);
-      course.title = n ? "Curves of the ticked jobs" : "Curves of all jobs that are shown";
+      toCurves.hidden = !curves(board.shown.metric);
+      toCurves.title = n ? "Curves of the ticked jobs" : "Curves of all jobs that are shown";
       code.title = "What is shown, as Python with jd.results";
       table.title = n ? "The ticked lines as CSV" : "The lines that are shown as CSV";
     },
