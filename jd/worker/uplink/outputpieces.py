@@ -6,14 +6,11 @@ The server answers how much it has; what it has already it passes over, so a pie
 from typing import BinaryIO, Iterator, NamedTuple
 
 from jd import protocol
-from jd.fields import take_number, take_whole
 from jd.messages import OutputPiece
-from jd.net.client import UnusableAnswer
 from jd.outputtext import to_last_character
-from jd.protocol import MAX_PIECE_BYTES, ProtocolError
+from jd.protocol import MAX_PIECE_BYTES
 from jd.script.context import JobContext
-
-TIMEOUT = 15.0  # seconds; the end of a job waits for a piece that is under way
+from jd.worker.uplink import piececall
 
 
 class Piece(NamedTuple):
@@ -38,19 +35,12 @@ class Told(NamedTuple):
 
 def send(context: JobContext, piece: Piece, final: bool = False) -> Told:
     """Send one piece. Raises ServerUnreachable, ServerRefused."""
-    client = context.client(TIMEOUT)
     assert context.attempt is not None  # which every server has that knows the route
     body = OutputPiece(context.job_id, context.attempt, piece.offset, piece.data.decode("utf-8", "replace"),
                        piece.after_gap, final)
-    answer = client.call("POST", protocol.OUTPUT, body.to_json())
-    try:
-        if not isinstance(answer, dict):
-            raise ProtocolError("no object")
-        size = take_whole(answer, "size", 0, 2 ** 53)
-        every = take_number(answer, "every", protocol.OUTPUT_INTERVAL, low=0.1, high=86400.0)
-    except ProtocolError as error:
-        raise UnusableAnswer("%s%s answered wrongly: %s" % (client.shown, protocol.OUTPUT, error)) from None
-    return Told(piece.end if size is None else size, every)
+    answer = piececall.call(context, protocol.OUTPUT, body.to_json(), "size",
+                            protocol.OUTPUT_INTERVAL)
+    return Told(piece.end if answer.reach is None else answer.reach, answer.every)
 
 
 def of_file(file: BinaryIO, offset: int) -> Iterator[Piece]:

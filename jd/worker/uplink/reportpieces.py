@@ -7,13 +7,11 @@ import json
 from typing import BinaryIO, Iterator, List, NamedTuple
 
 from jd import protocol
-from jd.fields import take_number, take_whole
 from jd.messages import Report, Reports
-from jd.net.client import UnusableAnswer
-from jd.protocol import MAX_PIECE_BYTES, MAX_REPORTS_IN_PIECE, ProtocolError
+from jd.protocol import MAX_PIECE_BYTES, MAX_REPORTS_IN_PIECE
 from jd.script.context import JobContext
+from jd.worker.uplink import piececall
 
-TIMEOUT = 15.0  # seconds; the end of a job waits for a piece that is under way
 _TRIES = 2
 _ENVELOPE = 4096  # bytes of a body that are no reports
 
@@ -42,19 +40,12 @@ def send(context: JobContext, first: int, lines: List[bytes], final: bool = Fals
 
 
 def _call(context: JobContext, first: int, lines: List[bytes], final: bool) -> Told:
-    client = context.client(TIMEOUT)
     assert context.attempt is not None  # which every server has that knows the route
     reports = tuple(Report(*json.loads(line.decode("ascii"))) for line in lines)
     body = Reports(context.job_id, context.attempt, first, reports, final)
-    answer = client.call("POST", protocol.REPORT, body.to_json())
-    try:
-        if not isinstance(answer, dict):
-            raise ProtocolError("no object")
-        count = take_whole(answer, "count", 0, 2 ** 53)
-        every = take_number(answer, "every", protocol.REPORT_INTERVAL, low=0.1, high=86400.0)
-    except ProtocolError as error:
-        raise UnusableAnswer("%s%s answered wrongly: %s" % (client.shown, protocol.REPORT, error)) from None
-    return Told(first + len(lines) if count is None else count, every)
+    answer = piececall.call(context, protocol.REPORT, body.to_json(), "count",
+                            protocol.REPORT_INTERVAL)
+    return Told(first + len(lines) if answer.reach is None else answer.reach, answer.every)
 
 
 def pieces(file: BinaryIO) -> Iterator[List[bytes]]:
