@@ -30,7 +30,8 @@ def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: pytest.CaptureF
     facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts == {"experiment": "exp", "server": stub.url, "counts": COUNTS, "total": 20,
                      "done_share": 0.5, "paused": False, "paused_because": None, "cannot_run": [],
-                     "codes": None, "per_hour": None, "eta": None, "next_retry": None, "workers": {},
+                     "codes": None, "stop_when": "", "max_jobs": 0, "max_hours": 0.0,
+                     "per_hour": None, "eta": None, "next_retry": None, "workers": {},
                      "finished": None, "coming_back": None, "failed_in_hour": None, "workers_left": None}
 
 
@@ -46,6 +47,26 @@ def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture
     facts = machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts["paused"] is True and facts["paused_because"] == told["paused_because"]
     assert facts["cannot_run"] == [{"needs": ["gpu-a100", "big"], "jobs": 12}]
+
+
+def test_when_the_sweep_ends_by_itself(stub: Stub, tmp_path: Path,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
+    rule = {"stop_when": "accuracy>0.95", "max_jobs": 500, "max_hours": 2.5}
+    machine = Machine(tmp_path)
+
+    def last_line(**told: Any) -> str:
+        stub.answers[protocol.SWEEP] = (200, told)
+        assert machine.run("expId=exp", "server-info", "server=" + stub.url) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert last_line(**rule) == "ends  when accuracy>0.95, or after 500 jobs, or after 2.5 hours of computing"
+    assert last_line(max_jobs=1) == "ends  after 1 job"
+    # What has ended it already, and somebody went on, ends it no more.
+    assert last_line(**rule, has_ended_by=["stop_when", "max_hours"]) == "ends  after 500 jobs"
+    facts = machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
+    assert (facts["stop_when"], facts["max_jobs"], facts["max_hours"]) == ("", 500, 0.0)
+    for nonsense in ({}, {"stop_when": 7, "max_jobs": "many", "max_hours": []}, {"max_jobs": 0.5}):
+        assert last_line(**nonsense).split() == ["total", "20"]
 
 
 def test_how_fast_the_sweep_goes_on(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

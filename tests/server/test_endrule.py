@@ -162,7 +162,8 @@ def test_a_rule_that_was_changed_while_it_was_looked_at_ends_nothing(run: Run) -
         await set_to(bench, max_jobs=1)
         looked_at = bench.experiment.policy
         await set_to(bench, max_jobs=2)
-        await write(bench, lambda t: endrule.end(t, looked_at, "1 job is done, and 1 were to be"))
+        await write(bench, lambda t: endrule.end(t, looked_at, endrule.Met(
+            "1 job is done, and 1 were to be", ("max_jobs",))))
         assert await ended(bench) is None and not bench.experiment.policy.paused
         await bench.beat()
         await bench.finish(2, attempt=1)
@@ -202,12 +203,67 @@ def test_who_goes_on_finds_jobs_that_wait_for_others_too(desk: Desk) -> None:
     desk.finish(1, status="ABORTED", verdict=p.VERDICT_FAILED)  # it waits for its retry
     desk.create(1, after=[1])
     desk.create(1)
-    desk.write(lambda t: endrule.end(t, t.policy, "it is enough"))
+    desk.write(lambda t: endrule.end(t, t.policy, endrule.Met("it is enough", ())))
     while desk.write(lambda t: endrule.abort_rest(t, 1)):
         desk.write(lambda t: dependencies.follow(t, 10))
     desk.write(lambda t: dependencies.follow(t, 10))
     assert desk.read(lambda db: db.execute("SELECT id FROM jobs WHERE by_rule").fetchall()) == [
         (1,), (2,), (3,), (4,), (5,), (6,)]
+
+
+def test_who_goes_on_past_one_part_is_stopped_by_it_no_more_and_by_the_others_still(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create(*({"x": at} for at in range(4)))
+        await set_to(bench, stop_when="x=0", max_jobs=2, max_hours=100)
+        await bench.beat()
+        await step(bench)
+        assert (await ended(bench))["because"] == "job 1 has reached x=0"
+        await bench.finish(1, attempt=1)
+        await set_to(bench, paused=False)
+        await set_to(bench, max_hours=200)  # the target is as it was: it ends nothing
+        await step(bench)
+        told = await sweep.told(bench.experiment)
+        assert told["ended"] is None and told["has_ended_by"] == ("stop_when",)
+        await write(bench, lambda t: bulk.act(t, "retry", [2, 3, 4], ""))
+        await bench.beat()
+        await bench.finish(2, attempt=1)
+        await step(bench)
+        told = await sweep.told(bench.experiment)
+        assert told["ended"] == {"because": "2 jobs are done, and 2 were to be", "jobs": 2}
+        assert told["has_ended_by"] == ("stop_when", "max_jobs")
+        await set_to(bench, paused=False, max_jobs=3)
+        await step(bench)
+        assert await ended(bench) is None
+        await set_to(bench, stop_when="x<1")  # another target
+        await step(bench)
+        assert (await ended(bench))["because"] == "job 1 has reached x<1"
+    run(scenario)
+
+
+def test_as_long_as_nobody_goes_on_the_sweep_does_not_end_again(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create(*({"x": at} for at in range(3)))
+        await set_to(bench, stop_when="x=0", max_jobs=1)
+        await bench.beat()
+        await step(bench)
+        await bench.create({"x": 9})
+        await bench.finish(1, attempt=1)
+        await step(bench)
+        assert await ended(bench) == {"because": "job 1 has reached x=0", "jobs": 2}
+        assert counts(bench) == {"DONE": 1, "ABORTED": 2, "PENDING": 1}
+    run(scenario)
+
+
+@pytest.mark.parametrize("damaged", [
+    "", "{", "[]", "null", "7", "0", '{"because": "x"}', '{"because": "x", "last": [], "jobs": 0}',
+    '{"because": "x", "last": 1e999, "jobs": 0}', "[" * 100_000])
+def test_a_damaged_note_of_the_end_breaks_no_page_and_aborts_nothing(desk: Desk, damaged: str) -> None:
+    desk.create(2)
+    desk.write(lambda t: t.db.execute("INSERT INTO settings VALUES ('sweep_ended', ?)", (damaged,)))
+    assert desk.read(endrule.ended) is None
+    assert desk.write(lambda t: endrule.abort_rest(t, 10)) is False
+    desk.write(lambda t: t.db.execute("UPDATE settings SET value = CAST(x'ff7b' AS TEXT)"))
+    assert desk.read(endrule.ended) is None and desk.read(jobs.counts)["PENDING"] == 2
 
 
 def test_a_person_who_pauses_ends_nothing_and_resuming_ends_no_rule(run: Run) -> None:

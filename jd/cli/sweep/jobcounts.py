@@ -72,16 +72,35 @@ class Pace(NamedTuple):
                 "failed_in_hour": self.failed_in_hour, "workers_left": self.workers_left}
 
 
+class EndRule(NamedTuple):
+    """What ends a sweep by itself (docs/server.md): a filter as target, jobs that are done, hours of
+    computing. What is not set, or has ended the sweep already, is "" and 0."""
+
+    stop_when: str = ""
+    max_jobs: int = 0
+    max_hours: float = 0.0
+
+    def told(self) -> str:
+        """For people: "when accuracy>0.95, or after 500 jobs"; "" where there is no rule."""
+        parts = ["when %s" % self.stop_when] if self.stop_when else []
+        if self.max_jobs:
+            parts.append("after %s" % plural(self.max_jobs, "job"))
+        if self.max_hours:
+            parts.append("after %.4g hours of computing" % self.max_hours)
+        return ", or ".join(parts)
+
+
 class Standstill(NamedTuple):
     """Why jobs that wait are not handed out: the sweep is paused, by a person or for the reason that the
     server tells, or no living worker has what so many jobs need. And `codes`, where jobs mix versions of the
-    code, and the `pace` of those that are handed out."""
+    code, the `pace` of those that are handed out, and the rule by which the sweep `ends`."""
 
     paused: bool = False
     paused_because: str = ""
     cannot_run: Tuple[Tuple[Tuple[str, ...], int], ...] = ()
     codes: Optional[CodeMix] = None
     pace: Pace = Pace()
+    ends: EndRule = EndRule()
 
     def to_json(self) -> Dict[str, Any]:
         """For programs."""
@@ -89,7 +108,7 @@ class Standstill(NamedTuple):
                 "cannot_run": [{"needs": list(needs), "jobs": jobs} for needs, jobs in self.cannot_run],
                 "codes": None if self.codes is None else {
                     "versions": [{"code": code, "jobs": jobs} for code, jobs in self.codes.versions],
-                    "differ_in": list(self.codes.differ_in)}, **self.pace.to_json()}
+                    "differ_in": list(self.codes.differ_in)}, **self.ends._asdict(), **self.pace.to_json()}
 
 
 def standstill(client: Client) -> Standstill:
@@ -109,7 +128,16 @@ def standstill(client: Client) -> Standstill:
         if isinstance(needs, list) and isinstance(jobs, int):
             found.append((tuple(map(str, needs)), jobs))
     return Standstill(bool(answer.get("paused")) or bool(because), str(because or ""), tuple(found),
-                      _mix(answer.get("codes")), _pace(answer))
+                      _mix(answer.get("codes")), _pace(answer), _ends(answer))
+
+
+def _ends(told: Dict[str, Any]) -> EndRule:
+    spent, target = told.get("has_ended_by"), told.get("stop_when")
+    jobs, hours = told.get("max_jobs"), told.get("max_hours")
+    found = EndRule(target if isinstance(target, str) else "", jobs if isinstance(jobs, int) else 0,
+                    float(hours) if isinstance(hours, (int, float)) else 0.0)
+    over = [name for name in EndRule._fields if isinstance(spent, list) and name in spent]
+    return found._replace(**{name: getattr(EndRule(), name) for name in over})
 
 
 def _pace(told: Dict[str, Any]) -> Pace:

@@ -59,7 +59,8 @@ class Operations:
             return None
 
         def look(db: sqlite3.Connection) -> Dict[str, Any]:
-            return dict(endrule.standing(db, policy, now)._asdict(), fired=endrule.has_fired(db, policy))
+            return dict(endrule.standing(db, policy, now)._asdict(),
+                        has_ended_by=endrule.has_ended_by(db, policy))
         return await self._experiment.read(look)
 
     async def _change(self, request: Request) -> Response:

@@ -33,13 +33,13 @@ class EndRule:
             return
         began, now = self._clock(), experiment.clock()
 
-        def met(db: sqlite3.Connection) -> Optional[str]:
+        def met(db: sqlite3.Connection) -> Optional[endrule.Met]:
             return endrule.met(db, policy, now)
 
         try:
-            because = await experiment.read(met, seconds=SECONDS)
+            why = await experiment.read(met, seconds=SECONDS)
         finally:  # one that takes too long takes all of its time
             self._due = self._clock() + (self._clock() - began) / SHARE
-        if because is not None:
-            await experiment.write(lambda t: endrule.end(t, policy, because))
+        if why is not None:
+            await experiment.write(lambda t: endrule.end(t, policy, why))
         self._seen = seen

@@ -20,6 +20,7 @@ async def told(experiment: Experiment) -> Dict[str, Any]:
             "paused": settings.paused, "paused_because": policy.paused_because(db),
             "ended": endrule.ended(db),
             **{name: getattr(settings, name) for name in options.RULE},
+            "has_ended_by": endrule.has_ended_by(db, settings),
             "cannot_run": [one._asdict() for one in needs.cannot_run(db)],
             "codes": None if mix is None else mix.to_json(),
             "per_hour": None if settings.paused else found.per_hour,

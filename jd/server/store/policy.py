@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 # Rows of the table of settings.
 PAUSED_BECAUSE = "paused_because"
 ENDED = "sweep_ended"  # why the sweep has ended, until somebody goes on (see `operators.endrule`)
-HAS_ENDED = "rule_has_ended"  # the rule, as it is, has ended the sweep
+HAS_ENDED = "rule_has_ended."  # and a part of the rule: with this value it has ended the sweep
 
 
 class Policy(NamedTuple):

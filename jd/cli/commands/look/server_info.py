@@ -68,7 +68,7 @@ def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
     shown = [terminal.paint("server", "bold") + "  " + counts.server, ""]
     if columns is not None:
         shown += [_bar(counts, first, columns), ""]
-    return shown + views.beside(table, _pace(counts), columns) + _why_not(counts.standstill, columns)
+    return shown + views.beside(table, _pace(counts), columns) + _more(counts.standstill, columns)
 
 
 def _pace(counts: Counts) -> List[str]:
@@ -96,17 +96,20 @@ def _pace(counts: Counts) -> List[str]:
     return views.facts(told) if told else []
 
 
-def _why_not(standstill: Standstill, columns: Optional[int]) -> List[str]:
-    """Why jobs that wait are not handed out, a line for each reason; and what the jobs mix."""
-    reasons = []
+def _more(standstill: Standstill, columns: Optional[int]) -> List[str]:
+    """When the sweep ends by itself; why jobs that wait are not handed out, a line for each reason; and what
+    the jobs mix."""
+    found = []
+    if standstill.ends.told():
+        found.append(("ends", "bold", views.plain(standstill.ends.told())))
     if standstill.paused:
-        reasons.append(("paused", views.plain(standstill.paused_because) or "no job is handed out"))
+        found.append(("paused", "yellow", views.plain(standstill.paused_because) or "no job is handed out"))
     for needs, jobs in standstill.cannot_run:
-        reasons.append(("waiting", "%s: no living worker has %s" % (
+        found.append(("waiting", "yellow", "%s: no living worker has %s" % (
             plural(jobs, "job"), views.plain(", ".join(needs)))))
     if standstill.codes is not None:
-        reasons.append(("code", views.plain(standstill.codes.told())))
-    lines = [line for name, text in reasons for line in views.wrapped(name, "yellow", text, columns)]
+        found.append(("code", "yellow", views.plain(standstill.codes.told())))
+    lines = [line for name, style, text in found for line in views.wrapped(name, style, text, columns)]
     return [""] + lines if lines else []
 
 

@@ -106,8 +106,9 @@ def save(t: Transaction, values: Mapping[str, Any], paused_because: str = "") ->
     t.happened.settings.update(values)
     if "paused" in values:
         t.db.execute("DELETE FROM settings WHERE name = ?", (PAUSED_BECAUSE,))
-    if any(name in values for name in RULE):
-        t.db.execute("DELETE FROM settings WHERE name = ?", (HAS_ENDED,))
+    # A part of the rule that is set anew counts again.
+    t.db.executemany("DELETE FROM settings WHERE name = ?",
+                     [(HAS_ENDED + name,) for name in RULE if name in values])
     if paused_because:
         t.db.execute("INSERT INTO settings VALUES (?, ?)", (PAUSED_BECAUSE, paused_because))
     t.policy = t.policy._replace(**values)

@@ -5,6 +5,7 @@ import {bytes, count, duration, moment, number} from "../format.js";
 import {wrongPins} from "../notices.js";
 
 const CLASSES = ["2xx", "3xx", "4xx", "5xx"];
+const PARTS = {stop_when: "the target", max_jobs: "the number of jobs", max_hours: "the hours of computing"};
 const PORTS = {api: "Workers (API)", dashboard: "Dashboard"};
 
 /** Terms and values for a list of facts. */
@@ -27,8 +28,14 @@ export function ruleSoFar({rule, stop_when: target}) {
     found.push(rule.problem || (rule.reached_by ? `job ${rule.reached_by} has reached ${target}`
       : `no job has reached ${target}`));
   }
-  return found.join("; ") + "." + (rule.fired
-    ? " The sweep has ended by this rule, which counts again when one of its fields is changed." : "");
+  return found.join("; ") + "." + spent(rule.has_ended_by);
+}
+
+// A part of the rule that has ended the sweep, and counts no more.
+function spent(names) {
+  if (!names.length) return "";
+  const parts = names.map((name) => PARTS[name]).join(" and ");
+  return ` By ${parts} the sweep has ended once; that counts again when it is changed, the rest counts on.`;
 }
 
 /** Wrong PINs `since` the last sign-in and `before` it, each null where there was none. */
