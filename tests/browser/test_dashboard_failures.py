@@ -76,6 +76,22 @@ def test_why_runs_fail_in_two_clicks_and_again_in_three(browser: Browser, dashbo
     assert browser.run("return document.title") == "Failures · exp"
 
 
+def test_what_was_given_back_or_lost_stands_apart(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"x": at} for at in range(4)])
+    end(dashboard, "node1_egg_0")
+    beat = {"worker_id": "node2_egg_0", "session": "s"}
+    job = dashboard.call("/worker/heartbeat", beat)["job"]
+    dashboard.call("/worker/heartbeat", dict(beat, leave=True, released={
+        "job_id": job["job_id"], "attempt": 1, "reason": "the worker leaves"}))
+    browser.go(dashboard.page + "/failures")
+    browser.wait_text("1 job ended, and no attempt failed.")
+    browser.wait_text("1 attempt was given back by its worker. The script has not failed by that")
+    card = str(browser.run("return document.querySelector('.failures-apart .failure').innerText"))
+    assert "given back" in card and "1 attempt" in card and "No value of a parameter" not in card
+    browser.go(dashboard.page + "/jobs/%d" % job["job_id"])
+    browser.wait("document.querySelector('.job-failure.warn') !== null")
+
+
 def test_what_stands_out_the_latest_output_and_a_link_that_says_all(browser: Browser,
                                                                     dashboard: Dashboard) -> None:
     sweep(dashboard)

@@ -8,14 +8,15 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
+from jd import messages
 from jd import protocol as p
 from jd.protocol import ProtocolError
 from jd.server.store.operators import bulk
-from jd.server.store.pages import failures, standouts
+from jd.server.store.pages import failures, standouts, summary
 from jd.server.store.pages.failures import Failures, Place
 from jd.server.store.pages.standouts import Standout
 from jd.server.store.policy import Policy
-from jd.server.store.queue import retry
+from jd.server.store.queue import ending, retry
 from tests.server.parts_bench import PartsBench, run_bench
 from tests.server.store_support import Desk, ordered
 from tests.server.test_errors import fail
@@ -51,10 +52,10 @@ def sweep(desk: Desk, jobs: List[Job], failing: List[bool], code: Optional[List[
 # ---- groups
 
 def test_nothing_has_failed(desk: Desk) -> None:
-    assert take(desk) == Failures(0, 0, 0, 0, 0, 0, 0, 0, False, [])
+    assert take(desk) == Failures(0, 0, 0, 0, 0, 0, 0, 0, False, [], [], 0)
     desk.create(2)
     succeed(desk)
-    assert take(desk) == Failures(0, 0, 1, 0, 0, 0, 0, 1, False, [])
+    assert take(desk) == Failures(0, 0, 1, 0, 0, 0, 0, 1, False, [], [], 0)
     assert desk.read(lambda db: standouts.take(db, "", desk.now)) == standouts.Standouts(1, 1, 1, {})
 
 
@@ -88,6 +89,28 @@ def test_kinds_tell_what_became_of_their_jobs_where_and_when(desk: Desk) -> None
     assert [(kind.form, kind.verdict, kind.exit_code, kind.good, kind.failed, kind.again)
             for kind in found.kinds[1:]] == [("killed by SIGKILL: out of memory", "oom", -9, 0, 0, 1),
                                              ("ValueError: again", "failed", 1, 1, 0, 0)]
+
+
+def test_what_was_lost_or_given_back_is_no_failure_of_the_script_and_told_apart(desk: Desk) -> None:
+    desk.policy = Policy(max_interruptions=1)
+    desk.create(5)
+    succeed(desk)  # 1
+    fail(desk, "ValueError: 2", final=True)  # 2
+    for number in (3, 4):  # lost: for good, since one interruption is all that they may have
+        desk.claim("node1_egg_%d" % number, session="s", host="node1")
+        desk.write(lambda t, job=number: ending.end(t, job, p.VERDICT_LOST, message="no heartbeat for 600 s"))
+    desk.policy = Policy()
+    given_back = desk.claim("node2_egg_0", session="t", host="node2")
+    desk.write(lambda t: ending.release(t, messages.Release(given_back.job_id, 1, "the worker leaves")))
+    found = take(desk)
+    assert (found.total, found.attempts, found.tried, found.jobs, found.failed) == (1, 1, 4, 1, 1)
+    assert [kind.form for kind in found.kinds] == ["ValueError: <n>"]
+    assert [(kind.verdict, kind.attempts, kind.failed, kind.again) for kind in found.interrupted] == [
+        ("lost", 2, 2, 0), ("preempted", 1, 0, 1)]
+    assert found.stayed == 3  # what can be tried again is of either sort
+    # What the page shows, what server-info says of the last hour, and the bars of Completions agree.
+    assert desk.read(lambda db: summary.failed_of_late(db, desk.now)) == found.attempts
+    assert list(desk.read(lambda db: standouts.take(db, "", desk.now)).kinds) == [found.kinds[0].id]
 
 
 def test_groups_are_what_plain_counting_gives(desk: Desk) -> None:

@@ -36,7 +36,8 @@ class FailuresPage:
 
         def look(db: sqlite3.Connection) -> Dict[str, Any]:
             found = failures.take(db, wanted, now)
-            return dict(found._asdict(), kinds=[_kind(one) for one in found.kinds])
+            return dict(found._asdict(), kinds=[_kind(one) for one in found.kinds],
+                        interrupted=[_kind(one) for one in found.interrupted])
         return await self._shared(request, look, self._counting)
 
     async def values(self, request: Request) -> Response:

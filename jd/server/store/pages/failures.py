@@ -1,5 +1,7 @@
 """Why attempts of the jobs of a filter have failed: counted by the kind of error (see `queue.errors`).
 
+Attempts that were lost with their workers, or given back, are no failures of the script, here as elsewhere
+(`queue.transitions`): they are told apart, and in nothing else that is counted.
 Everything is counted from one index, so that hundreds of thousands of failures take a second or so.
 """
 
@@ -9,7 +11,7 @@ from collections import Counter
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store.queue import errors
+from jd.server.store.queue import errors, transitions
 from jd.server.store.search import conditions, scanning
 from jd.server.store.search.conditions import Filter, Sql, id_list
 from jd.workername import split_worker_id
@@ -70,7 +72,9 @@ class Kind(NamedTuple):
 class Failures(NamedTuple):
     """Kinds of failures, first those by which most jobs stay failed, then most jobs; `total` of them there
     are. `jobs` of `tried` ones have failed once at least: those became `good`, stayed `failed`, or are tried
-    `again`. `hosts` have workers; `catching_up`: failures of a version before are still being looked at."""
+    `again`. `hosts` have workers; `catching_up`: failures of a version before are still being looked at.
+    `interrupted` are kinds that are no failures of the script, and `stayed` counts the jobs of either sort
+    that stay failed."""
 
     total: int
     attempts: int
@@ -82,6 +86,8 @@ class Failures(NamedTuple):
     hosts: int
     catching_up: bool
     kinds: List[Kind]
+    interrupted: List[Kind]
+    stayed: int
 
 
 class Group(NamedTuple):
@@ -94,10 +100,12 @@ class Group(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All groups of a filter, those that matter most first; what has become of each job, by id; and which
-    jobs have ended or failed: others can be compared with none."""
+    """All groups of a filter, those that matter most first, and apart from them those that are no failures
+    of the script; what has become of each job, by id; and which jobs have ended or failed: others can be
+    compared with none."""
 
     groups: List[Group]
+    interrupted: List[Group]
     state: bytearray
     ended: bytearray
 
@@ -105,17 +113,25 @@ class Found(NamedTuple):
 def find(db: sqlite3.Connection, filter_text: str, now: float) -> Found:
     """The failures of the jobs of a filter. Raises ProtocolError for the filter."""
     state, ended = _states(db, conditions.compiled(db, filter_text, now))
+    outside = {row[0] for row in db.execute(
+        "SELECT id FROM error_kinds WHERE verdict IN (?, ?)", transitions.INTERRUPTIONS)}
     groups: List[Group] = []
+    interrupted: List[Group] = []
     for error_id, rows in itertools.groupby(db.execute(_ATTEMPTS), key=lambda row: row[0]):
         attempts = [tuple(row[1:]) for row in rows if row[1] < len(state) and state[row[1]]]
         if not attempts:
             continue
         jobs = [job_id for job_id, _ in itertools.groupby(one[0] for one in attempts)]
+        group = Group(error_id, attempts, jobs, Counter(state[job_id] for job_id in jobs))
+        if error_id in outside:
+            interrupted.append(group)
+            continue
+        groups.append(group)
         for job_id in jobs:
             ended[job_id] = 1
-        groups.append(Group(error_id, attempts, jobs, Counter(state[job_id] for job_id in jobs)))
-    groups.sort(key=lambda group: (-group.became[FAILED], -len(group.jobs), -len(group.attempts), group.id))
-    return Found(groups, state, ended)
+    for found in (groups, interrupted):
+        found.sort(key=lambda one: (-one.became[FAILED], -len(one.jobs), -len(one.attempts), one.id))
+    return Found(groups, interrupted, state, ended)
 
 
 def _states(db: sqlite3.Connection, wanted: Filter) -> Tuple[bytearray, bytearray]:
@@ -149,14 +165,17 @@ def take(db: sqlite3.Connection, filter_text: str, now: float) -> Failures:
     failed = {job_id for group in found.groups for job_id in group.jobs}
     became = Counter(found.state[job_id] for job_id in failed)
     host_of = dict(db.execute("SELECT worker_id, host FROM workers"))
-    shown = found.groups[:MAX_KINDS]
+    stayed = {job_id for group in (*found.groups, *found.interrupted) for job_id in group.jobs
+              if found.state[job_id] == FAILED}
+    shown, apart = found.groups[:MAX_KINDS], found.interrupted[:MAX_KINDS]
     told = {row[0]: row[1:] for row in db.execute(
         "SELECT id, form, verdict, exit_code FROM error_kinds WHERE id IN (%s)" % id_list(
-            group.id for group in shown))}
+            group.id for group in (*shown, *apart)))}
     return Failures(
         len(found.groups), sum(len(group.attempts) for group in found.groups), sum(found.ended), len(failed),
         became[GOOD], became[FAILED], became[AGAIN], len(set(host_of.values())), errors.is_catching_up(db),
-        [_kind(db, group, told[group.id], host_of) for group in shown])
+        [_kind(db, group, told[group.id], host_of) for group in shown],
+        [_kind(db, group, told[group.id], host_of) for group in apart], len(stayed))
 
 
 def alike(db: sqlite3.Connection, job_id: int, attempt: int) -> Optional[Dict[str, int]]:

@@ -7,6 +7,7 @@ import {count, number} from "../format.js";
 import {openAction} from "../jobactions.js";
 import {pacing} from "../pace.js";
 import {became, kindCard} from "./kind.js";
+import {apartWords} from "./words.js";
 
 /** The page (see app.js). */
 export async function show(main, params, query) {
@@ -33,8 +34,10 @@ class FailuresPage {
     this.said = el("div", {class: "failures-say", "aria-live": "polite"});
     this.list = el("ol", {class: "failures", "aria-label": "Kinds of failures"});
     this.note = el("p", {class: "hint"});
+    this.apart = el("section", {class: "failures-apart", "aria-labelledby": "failures-apart", hidden: true});
     main.append(el("div", {class: "head"}, el("h1", {}, "Failures"), el("span", {class: "grow"}), this.retry),
-      el("div", {class: "toolbar"}, this.box.node), this.said, this.list, this.note);
+      el("div", {class: "toolbar"}, this.box.node), this.said, this.list, this.note,
+      this.apart);
   }
 
   search(text) {
@@ -72,7 +75,7 @@ class FailuresPage {
       const found = await ask("failures/values" + query);
       if (mine !== this.loads) return;
       this.values = found.kinds;
-      for (const [id, card] of this.cards) card.compare(found.kinds[id] || []);
+      for (const [id, card] of this.cards) card.compare(found.kinds[id]);
       const left = found.names_total - found.names;
       this.note.textContent = this.more + (left > 0 ? ` ${number(left)} parameters are not compared.` : "");
     } catch (error) {
@@ -98,20 +101,24 @@ class FailuresPage {
     const answer = JSON.stringify([this.filter, found]);
     if (answer === this.answer) return;
     this.answer = answer;
-    const {kinds, total} = found, focus = this.focused();
+    const {kinds, interrupted, total} = found, focus = this.focused();
     const done = () => this.pace.run();
     const {tried, hosts} = found;
-    this.cards = new Map(kinds.map((kind) =>
-      [String(kind.id), kindCard(kind, {filter: this.filter, tried, hosts, done})]));
-    this.list.replaceChildren(...[...this.cards.values()].map((card) => card.node));
-    for (const [id, card] of this.cards) if (this.values[id]) card.compare(this.values[id]);
+    const card = (kind) => kindCard(kind, {filter: this.filter, tried, hosts, done});
+    this.cards = new Map([...kinds, ...interrupted].map((kind) => [String(kind.id), card(kind)]));
+    const nodes = (some) => some.map(({id}) => this.cards.get(String(id)).node);
+    this.list.replaceChildren(...nodes(kinds));
+    for (const [id, one] of this.cards) one.compare(this.values[id]);
+    this.apart.hidden = !interrupted.length;
+    this.apart.replaceChildren(el("h2", {id: "failures-apart"}, "Lost with their workers, or given back"),
+      el("p", {class: "hint"}, apartWords(interrupted)), el("ol", {class: "failures"}, ...nodes(interrupted)));
     this.list.hidden = !total;
     this.said.replaceChildren(...(total ? summary(found) : [this.nothing(found)]));
     this.more = (total > kinds.length ? `${number(total - kinds.length)} more kinds are not shown.` : "")
       + (found.catching_up ? " Failures of a version before this one are still being looked at." : "");
     this.note.textContent = this.more;
     const filter = [this.filter, "error!=null", "status=ABORTED"].filter(Boolean).join(" ");
-    this.retry.replaceChildren(found.failed ? button(`Retry all ${number(found.failed)} that stayed failed`,
+    this.retry.replaceChildren(found.stayed ? button(`Retry all ${number(found.stayed)} that stayed failed`,
       () => openAction({action: "retry", filter, done})) : "");
     focus();
   }

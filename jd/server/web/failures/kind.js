@@ -8,6 +8,8 @@ import {ending, howOften, jobsOf, pieces, what, where} from "./words.js";
 
 const ENOUGH = 3;  // jobs or attempts that say more than chance
 
+const APART = ["lost", "preempted"];  // no failure of the script
+
 const link = (filter) => "/jobs?filter=" + encodeURIComponent(filter);
 
 /** What became of jobs that failed: a bar and the same in words. */
@@ -27,14 +29,15 @@ export function became({good, failed, again, jobs}) {
 
 /** The card of a kind: {node, compare(found)}. `filter` is that of the page, `tried` how many of its jobs
  * have ended or failed, `hosts` how many there are; `done` is called when jobs are tried again. `compare`
- * shows what stands out. */
+ * shows what stands out, once it is known; of what is no failure of the script nothing is compared. */
 export function kindCard(kind, {filter, tried, hosts, done}) {
-  const jobs = jobsOf(filter, kind.id), {example} = kind;
+  const jobs = jobsOf(filter, kind.id), {example} = kind, apart = APART.includes(kind.verdict);
+  const attempts = count(kind.attempts, "attempt");
   const form = pieces(kind.form || "nothing was said").map((text, at) =>
     (at % 2 ? el("span", {class: "slot"}, text) : text));
   const values = el("div", {class: "failure-values"});
   const facts = [
-    el("span", {class: "badge bad"}, ending(kind)),
+    el("span", {class: apart ? "badge" : "badge bad"}, ending(kind)),
     place(where(kind.hosts, kind.hosts_total, kind.attempts, "hosts"),
       kind.hosts_total === 1 && hosts > 1 && kind.attempts >= ENOUGH),
     kind.workers_total > 1 && kind.workers_total !== kind.hosts_total
@@ -49,7 +52,7 @@ export function kindCard(kind, {filter, tried, hosts, done}) {
   const node = el("li", {class: "card failure", "data-kind": kind.id},
     el("div", {class: "failure-count"},
       el("b", {}, number(kind.jobs)), el("span", {}, kind.jobs === 1 ? "job" : "jobs"),
-      el("span", {class: "hint"}, `of ${number(tried)} · ${count(kind.attempts, "attempt")}`), became(kind)),
+      el("span", {class: "hint"}, apart ? attempts : `of ${number(tried)} · ${attempts}`), became(kind)),
     el("div", {class: "failure-what"},
       el("h2", {}, el("a", {class: "mono", href: link(jobs), title: "Show these jobs"}, ...form)),
       example.error && example.error !== kind.form
@@ -66,6 +69,7 @@ export function kindCard(kind, {filter, tried, hosts, done}) {
   });
 
   return {node, compare(found) {
+    if (apart || !found) return undefined;
     const none = kind.jobs < ENOUGH ? null : el("p", {class: "hint"}, "No value of a parameter stands out.");
     if (!found.length) return values.replaceChildren(none || "");
     return values.replaceChildren(el("ul", {class: "standouts", "aria-label": "Values that stand out"},

@@ -1,7 +1,7 @@
 // What is said of failures of one kind. No document here.
 
 import {condition} from "../filter.js";
-import {cut, metric, number, value} from "../format.js";
+import {count, cut, metric, number, value} from "../format.js";
 
 const ENDS = {oom: "out of memory", timeout: "timed out", killed: "killed", lost: "worker lost",
   preempted: "given back"};
@@ -12,6 +12,18 @@ const SLOT = /(<(?:time|uuid|url|host|path|text|hex|n)>)/;
 export function ending({verdict, exit_code: code}) {
   if (verdict === "failed") return code == null ? "failed" : "exit " + code;
   return ENDS[verdict] + (verdict === "killed" && code < 0 ? " by signal " + -code : "");
+}
+
+/** What is said of attempts that were interrupted, above their kinds. */
+export function apartWords(kinds) {
+  const of = (verdict) => kinds.filter((kind) => kind.verdict === verdict)
+    .reduce((sum, kind) => sum + kind.attempts, 0);
+  const its = (n) => (n === 1 ? "its worker" : "their workers");
+  const lost = of("lost"), back = of("preempted");
+  const parts = [lost && `${count(lost, "attempt")} ${lost === 1 ? "was" : "were"} lost with ${its(lost)}`,
+    back && `${count(back, "attempt")} ${back === 1 ? "was" : "were"} given back by ${its(back)}`].filter(Boolean);
+  return `${parts.join(", ")}. The script has not failed by that, so these count in nothing above; the jobs `
+    + "are tried again, and stay aborted after many interruptions only.";
 }
 
 /** A form in pieces: every second one is a placeholder. */
