@@ -38,6 +38,10 @@ def succeed(desk: Desk, worker: str = "node1_egg_0", **fields: Any) -> int:
     return job.job_id
 
 
+def lose(desk: Desk, job_id: int) -> None:
+    desk.write(lambda t: ending.end(t, job_id, p.VERDICT_LOST, message="no heartbeat for 600 s"))
+
+
 def sweep(desk: Desk, jobs: List[Job], failing: List[bool], code: Optional[List[str]] = None) -> None:
     """Jobs of which some fail with one error, and all others are done."""
     desk.add(ordered({"jobs": jobs}))
@@ -98,7 +102,7 @@ def test_what_was_lost_or_given_back_is_no_failure_of_the_script_and_told_apart(
     fail(desk, "ValueError: 2", final=True)  # 2
     for number in (3, 4):  # lost: for good, since one interruption is all that they may have
         desk.claim("node1_egg_%d" % number, session="s", host="node1")
-        desk.write(lambda t, job=number: ending.end(t, job, p.VERDICT_LOST, message="no heartbeat for 600 s"))
+        lose(desk, number)
     desk.policy = Policy()
     given_back = desk.claim("node2_egg_0", session="t", host="node2")
     desk.write(lambda t: ending.release(t, messages.Release(given_back.job_id, 1, "the worker leaves")))

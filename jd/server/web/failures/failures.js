@@ -111,7 +111,8 @@ class FailuresPage {
     for (const [id, one] of this.cards) one.compare(this.values[id]);
     this.apart.hidden = !interrupted.length;
     this.apart.replaceChildren(el("h2", {id: "failures-apart"}, "Lost with their workers, or given back"),
-      el("p", {class: "hint"}, apartWords(interrupted)), el("ol", {class: "failures"}, ...nodes(interrupted)));
+      el("p", {class: "hint"}, apartWords(interrupted)),
+      el("ol", {class: "failures"}, ...nodes(interrupted)));
     this.list.hidden = !total;
     this.said.replaceChildren(...(total ? summary(found) : [this.nothing(found)]));
     this.more = (total > kinds.length ? `${number(total - kinds.length)} more kinds are not shown.` : "")

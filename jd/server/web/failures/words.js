@@ -20,8 +20,9 @@ export function apartWords(kinds) {
     .reduce((sum, kind) => sum + kind.attempts, 0);
   const its = (n) => (n === 1 ? "its worker" : "their workers");
   const lost = of("lost"), back = of("preempted");
-  const parts = [lost && `${count(lost, "attempt")} ${lost === 1 ? "was" : "were"} lost with ${its(lost)}`,
-    back && `${count(back, "attempt")} ${back === 1 ? "was" : "were"} given back by ${its(back)}`].filter(Boolean);
+  const were = (n) => count(n, "attempt") + (n === 1 ? " was" : " were");
+  const parts = [lost && `${were(lost)} lost with ${its(lost)}`,
+    back && `${were(back)} given back by ${its(back)}`].filter(Boolean);
   return `${parts.join(", ")}. The script has not failed by that, so these count in nothing above; the jobs `
     + "are tried again, and stay aborted after many interruptions only.";
 }
