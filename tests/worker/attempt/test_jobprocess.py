@@ -113,6 +113,36 @@ def alive(pid: int) -> bool:
     return True
 
 
+HALVES = """
+import os, sys, time
+sys.stdout.write("half of ")
+while not os.path.exists("go"):
+    time.sleep(0.01)
+sys.stdout.write("a line\\n")
+os.rename("go", "gone")
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_comes_late_cuts_no_line_whose_rest_is_there(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was held up for 2 seconds after it had read half a line."""
+    monkeypatch.chdir(tmp_path)
+    with Signals() as signals:
+        runner = Runner(tmp_path, signals)
+        job = runner.start(HALVES)
+        try:
+            runner.turn(job, until=lambda: job.deadline() is not None)
+            due = job.deadline()
+            assert due is not None
+            (tmp_path / "go").touch()
+            wait_until((tmp_path / "gone").exists)
+            job.step(due)
+            assert runner.output == b"half of a line\n"
+        finally:
+            job.kill()
+
+
 @all_ways
 @pytest.mark.parametrize("source, exit_code", [
     ("", 0), ("raise SystemExit(3)", 3), ("import os; os._exit(255)", 255), ("1/0", 1),

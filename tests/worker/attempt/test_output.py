@@ -70,6 +70,19 @@ def test_an_unfinished_line_is_shown_after_a_while() -> None:
     assert pump.deadline() is None
 
 
+@pytest.mark.parametrize("end", [[b"\n"], [b"\r\n"], [b"\r", b"\n"], [b"\x1b[0m", b"\n"]])
+def test_the_end_of_a_line_that_was_shown_before_it_makes_no_empty_line(end: List[bytes]) -> None:
+    written: List[bytes] = []
+    pump = OutputPump(written.append)
+    pump.feed(b"waiting ...", 10.0)
+    pump.flush(12.0)
+    for now, chunk in enumerate(end):
+        pump.feed(chunk, 20.0 + 2 * now)
+        pump.flush(22.0 + 2 * now)
+    pump.feed(b"\nnext\n", 30.0)
+    assert b"".join(written) == b"waiting ...\n\nnext\n"
+
+
 def test_the_tail_is_the_last_16_kib() -> None:
     """docs/dashboard.md promises them; the protocol allows as much."""
     kept: List[bytes] = []

@@ -3,7 +3,8 @@
 Work is done on chunks, never line by line, so that 10 GB of output cost a few MB of memory. Terminal
 control sequences are taken out, other control characters but tab become `?`. The log keeps invalid UTF-8;
 what the server is told has � for it.
-`\\r\\n` is a line end, and so is a lone `\\r`: each state of a progress bar is a line.
+`\\r\\n` is a line end, and so is a lone `\\r`: each state of a progress bar is a line. A line that is let go
+before its end gets one; where nothing but its own end still comes of it, that makes no empty line.
 """
 
 import re
@@ -55,6 +56,7 @@ class OutputPump:
         self.keep = keep
         self._held = b""
         self._held_since = 0.0
+        self._ended_for_it = False  # what was let go last has a line end from us
         self._tail = b""
 
     def feed(self, chunk: bytes, now: float) -> None:
@@ -89,9 +91,12 @@ class OutputPump:
 
     def _emit(self, data: bytes) -> None:
         lines = clean(data)
+        if self._ended_for_it and lines.startswith(b"\n"):
+            lines, self._ended_for_it = lines[1:], False
         if not lines:
             return
-        if not lines.endswith(b"\n"):
+        self._ended_for_it = not lines.endswith(b"\n")
+        if self._ended_for_it:
             lines += b"\n"
         valid = as_utf8(lines)
         self.size += len(valid)

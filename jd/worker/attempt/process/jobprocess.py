@@ -118,6 +118,9 @@ class JobProcess:
 
     def step(self, now: float) -> Optional[Ended]:
         """Do what is due. Returns how the job ended, once, when nothing of it is left."""
+        due = self._pump.deadline()
+        if due is not None and now >= due:
+            self.read(now)  # the rest of a line may be there: then it is we who come late
         self._pump.flush(now)
         if self._exit_code is None:
             self._mind_script(now)
