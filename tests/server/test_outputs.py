@@ -101,6 +101,19 @@ class TestStore:
         assert outputs.part(stretches, 60, 100) == (100, "end", 103)
         assert outputs.part(stretches, 103, 100) == (103, "", 103)
 
+    def test_a_piece_that_is_being_written_is_shown_up_to_a_whole_character(self, tmp_path: Path) -> None:
+        """The kernel tells the size of a file in the midst of one write; the character was shown as �."""
+        store = Outputs(tmp_path)
+        store.take(piece(0, "12€"))
+        with open(str(tmp_path / ".output" / "7" / "1" / ("%016d" % 0)), "r+b") as file:
+            file.truncate(4)
+            seen = outputs.part(outputs.kept(tmp_path, 7, 1, "", 0), 0, 100)
+            assert seen == (0, "12", 2)
+            assert outputs.part(outputs.kept(tmp_path, 7, 1, "", 0), 2, 100) == (2, "", 2)
+            file.seek(4)
+            file.write("€".encode()[2:])
+        assert outputs.part(outputs.kept(tmp_path, 7, 1, "", 0), seen.next, 100) == (2, "€", 5)
+
     def test_a_disk_without_room_takes_nothing_and_says_so_once(
             self, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         store = Outputs(tmp_path)
