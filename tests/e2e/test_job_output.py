@@ -10,7 +10,8 @@ from typing import Any, List
 
 import pytest
 
-from jd.protocol import OUTPUT_HEAD, OUTPUT_TAIL
+from jd.outputtext import joint
+from jd.protocol import MAX_TAIL_CHARS, OUTPUT, OUTPUT_HEAD, OUTPUT_TAIL
 from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker, outbox
 from tests.support import python, wait_until
@@ -220,6 +221,24 @@ def test_a_worker_of_another_make_has_sent_its_last_lines_only(tmp_path: Path) -
         for follow in ("false", "true"):
             shown = Node(tmp_path).exp("job-logs", 1, "follow=" + follow, "server=" + server.url)
             assert shown.stdout == "the last\n" and "these are only the last lines" in shown.stderr
+
+
+def test_the_last_lines_of_a_job_that_has_not_sent_what_is_before_them(tmp_path: Path) -> None:
+    """Nothing was shown where more lines were asked for than a heartbeat brings."""
+    printed = lines(2000)
+    tail = printed[-MAX_TAIL_CHARS + 2:]  # a character of it has three bytes
+    with Server(tmp_path) as server:
+        server.create(1)
+        busy = {"worker_id": "w", "host": "h", "session": "s", "reported_status": "busy", "current_job_id": 1,
+                "attempt": 1, "output_tail": tail, "output_size": len(printed.encode())}
+        server.call("/worker/heartbeat", dict(busy, reported_status="idle", current_job_id=None))
+        server.call(OUTPUT, {"job_id": 1, "attempt": 1, "offset": 0, "output": printed[:20_000]})
+        server.call("/worker/heartbeat", busy)
+        node = Node(tmp_path, server.url)
+        assert node.exp("job-logs", 1, "lines=1", "server=" + server.url).stdout == "the end €\n"
+        missing = len(printed.encode()) - 16 * 1024 - 20_000
+        assert node.exp("job-logs", 1, "lines=1000", "server=" + server.url).stdout == (
+            joint("", missing) + tail)
 
 
 def test_an_attempt_that_has_printed_nothing(tmp_path: Path) -> None:

@@ -69,10 +69,14 @@ class JobOutput:
         """The part that begins with the last `count` lines, or where these are more than there is, with all
         that is there. A gap counts as the beginning."""
         limit = 16 * 1024
+        end: Optional[Part] = None
         while True:
             part = self.part(last=limit)
             while part.output and part.next < part.size:
                 part = self.part(part.next)  # after a gap, or what has come meanwhile
+            if end is not None and not part.output:  # a worker is still to send what is in the gap
+                return end._replace(left_out=max(0, end.offset - part.next))
+            end = part
             lines = part.output.split("\n")
             whole = len(lines) - 1 if part.output.endswith("\n") else len(lines)
             if whole > count:
