@@ -1,3 +1,4 @@
+import sqlite3
 from typing import Any, Dict, List
 
 import pytest
@@ -56,6 +57,18 @@ def test_a_batch_cannot_be_claimed_before_it_is_whole(desk: Desk) -> None:
     desk.write(lambda t: batches.publish(t, start_id, 2))
     assert desk.sql(changes) == before + 1
     assert desk.claim().job_id == start_id
+
+
+def test_the_status_of_jobs_is_checked_again_after_many_were_written(desk: Desk) -> None:
+    start_id = desk.write(batches.begin)
+    texts = ['{"x": 1}'] * batches.MANY
+    desk.write(lambda t: batches.add(t, start_id, texts))
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        desk.write(lambda t: batches.add(t, start_id, texts))
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        desk.write(lambda t: t.db.execute("UPDATE jobs SET status = 'LOST'"))
+    desk.write(lambda t: batches.publish(t, start_id, len(texts)))
+    assert desk.counts() == {"PENDING": batches.MANY}
 
 
 def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:
