@@ -97,7 +97,8 @@ def _listed(pieces: Pieces) -> List[Any]:
     """The items of a list, with objects together where that can be."""
     found: List[Any] = []
     for _ in pieces.items():
-        found += pieces.objects()
+        texts = pieces.texts()
+        found += pieces.objects() if texts is None else map(json.loads, texts.texts)
         found.append(pieces.value())
     return found
 

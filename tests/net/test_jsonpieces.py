@@ -29,11 +29,13 @@ def whole(text: bytes) -> Any:
     return value
 
 
-def listed(text: bytes) -> List[Any]:
-    """The items of a list, objects together where that can be."""
-    pieces, found = Pieces(io.BytesIO(text)), []
+def listed(text: bytes, as_texts: bool = False) -> List[Any]:
+    """The items of a list, objects together where that can be; also as texts."""
+    pieces = Pieces(io.BytesIO(text))
+    found: List[Any] = []
     for _ in pieces.items():
-        found += pieces.objects()
+        texts = pieces.texts() if as_texts else None
+        found += pieces.objects() if texts is None else map(json.loads, texts.texts)
         found.append(pieces.value())
     pieces.end()
     return found
@@ -240,8 +242,9 @@ def test_objects_of_a_list_are_parsed_together(text: str, apart: int, sizes: Non
 def test_what_is_bad_in_objects_is_bad(text: str, sizes: None) -> None:
     with pytest.raises(ProtocolError) as at_once:
         parse_json(text.encode())
-    with pytest.raises(ProtocolError) as by_pieces:
-        listed(text.encode())
-    assert_same_place(str(by_pieces.value), str(at_once.value))
+    for as_texts in (False, True):
+        with pytest.raises(ProtocolError) as by_pieces:
+            listed(text.encode(), as_texts)
+        assert_same_place(str(by_pieces.value), str(at_once.value))
     lists = '[{"a": %s1%s}, {"b": 3}]' % ("[" * 30, "]" * 30)
     assert listed(lists.encode()) == parse_json(lists.encode())

@@ -8,6 +8,7 @@ import pytest
 from jd import space
 from jd.errors import UsageError
 from jd.server.creation import jobfile
+from jd.server.creation.batch import from_list
 
 
 def jobs_of(path: Path) -> List[Dict[str, Any]]:
@@ -139,6 +140,7 @@ def test_quoted_cells(tmp_path: Path) -> None:
     ("s.jsonl", '{"a": 1}\n{"a": NaN}\n', "line 2: NaN"),
     ("s.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "line 2: it is not UTF-8"),
     ("s.jsonl", '{"a": 1}\n{"b c": 1}\n', "line 2: parameter name 'b c'"),
+    ("s.jsonl", '{"a": 1}\n{"b c": 1}\n{"a":\n', "line 2: parameter name 'b c'"),
     ("s.jsonl", "", "jobs is empty"),
     ("s.json", '{"a": 1}\n{"a": 1} 5\n', "line 2: it is not JSON"),
 ])
@@ -148,6 +150,27 @@ def test_faults_are_named_with_their_place(tmp_path: Path, name: str, content: U
     with pytest.raises(UsageError, match="(?s)" + says) as caught:
         jobfile.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("cells, told", [
+    (["x" * 70_000, "2", "3"], r"line 1204: the parameters of this job are \d+ bytes as JSON"),
+    (["1", "2"], "line 1204 has 2 cells, the header has 3")])
+def test_a_fault_among_many_lines_of_a_table_is_told_with_its_place(tmp_path: Path, cells: List[str],
+                                                                    told: str) -> None:
+    lines = [["a", "b", "c"]] + [["1", "0.5", "x"]] * 2000
+    lines[1203] = cells
+    lines[1207] = ["1", "2", "3", "4"]
+    with pytest.raises(UsageError, match=told):
+        jobfile.read(write(tmp_path, "s.csv", "\n".join(map(",".join, lines))))
+
+
+def test_a_table_gives_the_jobs_that_a_list_gives(tmp_path: Path) -> None:
+    cells = ["0.10", "-0", "1e3", "100%s", "%", "7", '"[1, {""b"": 2}]"', "true", "{}", "a\\b", "\u2603"]
+    text = "".join("%s,%s\n" % (one, cells[n % 5]) for n, one in enumerate(cells * 100))
+    batch = jobfile.read(write(tmp_path, "s.csv", "a,b\n" + text))
+    listed = from_list([json.loads(text) for text in batch.texts()])
+    assert list(batch.texts()) == list(listed.texts()) and batch.names == listed.names == ("a", "b")
+    assert json.loads(list(batch.texts())[3]) == {"a": "100%s", "b": "100%s"}
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

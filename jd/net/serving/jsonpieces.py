@@ -8,9 +8,10 @@ what is inside them is parsed at once; nothing of it is kept. The rules are thos
 import codecs
 import json
 import re
-from typing import Any, BinaryIO, Dict, Iterator, List, Set
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
 
 from jd.net import jsonbody
+from jd.net.serving.jsontexts import Texts, as_written
 from jd.protocol import MAX_JSON_DEPTH, ProtocolError, shown
 
 PIECE = 512 * 1024  # characters that are parsed at once: ten milliseconds at most
@@ -54,6 +55,7 @@ class Pieces:
         self._has_surrogates = False  # escapes of them, somewhere in the text
         self._begun = False  # something that is no blank was there
         self._one_by_one_to = 0  # up to here objects cannot be parsed together
+        self._as_ours = True  # all objects were written as we write them
 
     def kind(self) -> str:
         """The first character of the next value: { [ " or another."""
@@ -114,16 +116,25 @@ class Pieces:
         """The objects that come next in a list, as far as they can be parsed together, and are not its last:
         a list of small ones is read five times as fast as one by one. There may be none.
         """
-        at = self._next("Expecting value")
-        if self._text[at] != "{" or at < self._one_by_one_to:
-            return []
-        end = self._text.rfind("},", at, at + RUN) + 1
+        at, end = self._together()
         values = plain_objects(self._text[at:end], self._levels) if end else []
         if values:
             self._at = end + 1
-        else:
+        elif end:
             self._one_by_one_to = end
         return values
+
+    def texts(self) -> Optional[Texts]:
+        """The same as JSON that is already written as ours: twice as fast as to read them and to write them
+        again. None where that is not so, and from then on.
+        """
+        at, end = self._together() if self._as_ours else (0, 0)
+        found = as_written(self._text[at:end], self._levels) if end else None
+        if found is not None:
+            self._at = end + 1
+        elif end:
+            self._as_ours = False
+        return found
 
     def whole(self, most: int, levels: int = LEVELS) -> Any:
         """The next value, of any length, with at most `most` values in its outer lists and objects."""
@@ -185,6 +196,14 @@ class Pieces:
             raise self._wrong("Extra data", at)
 
     # ---- steps
+
+    def _together(self) -> Tuple[int, int]:
+        """Where the objects begin and end that may be read together; 0 and 0 where there are none."""
+        at = self._next("Expecting value")
+        if self._text[at] != "{" or at < self._one_by_one_to:
+            return 0, 0
+        end = self._text.rfind("},", at, at + RUN) + 1
+        return at, end
 
     def _numbers(self) -> List[int]:
         """The whole numbers that come next in a list and are not its last: so a list of 100,000 ids is read

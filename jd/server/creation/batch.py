@@ -10,11 +10,9 @@ import itertools
 import json
 import random
 from array import array
-from collections import deque
 from typing import (
     Any,
     Callable,
-    Deque,
     Dict,
     Iterable,
     Iterator,
@@ -29,6 +27,7 @@ from typing import (
 
 from jd import fields, space
 from jd import protocol as p
+from jd.net.serving.jsontexts import Texts
 from jd.server.store.operators.batches import Terms
 
 NAMES = 1000  # more than pages show
@@ -153,47 +152,53 @@ def from_grid(parameters: Grid) -> Batch:
 
 
 class Lines:
-    """In which line of a text each of the last jobs stands, for errors."""
+    """In which line of a text each job stands, for errors."""
 
     def __init__(self) -> None:
-        self._numbers: Deque[int] = deque(maxlen=RUN)
+        self._numbers = array("I")
 
     def passed(self, number: int) -> None:
         """The next job is in this line."""
         self._numbers.append(number)
 
-    def where(self, _index: int, back: int) -> str:
-        """The place of a job, given how many were read from there on."""
-        return "line %d" % self._numbers[-back]
+    def passed_together(self, number: int, total: int) -> None:
+        """The next jobs are in this line and those that follow."""
+        self._numbers.extend(range(number, number + total))
+
+    def where(self, index: int) -> str:
+        """The place of a job."""
+        return "line %d" % self._numbers[index]
 
 
-def _by_index(index: int, _back: int) -> str:
+def _by_index(index: int) -> str:
     return "jobs[%d]" % index
 
 
-def _of_space(index: int, _back: int) -> str:
+def _of_space(index: int) -> str:
     return "job %d of the space" % index
 
 
-def from_list(given: Iterable[Any], where: Callable[[int, int], str] = _by_index) -> Batch:
-    """Jobs one by one; `where` names the place of one for errors, given its index and how many were taken
-    from there on.
+def from_list(given: Iterable[Any], where: Callable[[int], str] = _by_index) -> Batch:
+    """Jobs one by one, or several together as Texts; `where` names the place of one for errors, given its
+    index.
 
     Raises ProtocolError as soon as something is wrong or too much.
     """
     rows: List[str] = []
     names: Dict[str, None] = {}
     for run in _in_runs(given):
-        texts = _texts_of(run)
-        for at, job in enumerate(run if texts is None else ()):
+        texts = _as_they_are(run) if isinstance(run, Texts) else _texts_of(run)
+        for job in _jobs(run) if texts is None else ():
             if len(rows) >= p.MAX_JOBS_PER_BATCH:
                 raise too_many()
             try:
                 rows.append(job_text(job))
             except p.ProtocolError as error:
-                raise p.ProtocolError("%s: %s" % (where(len(rows), len(run) - at), error)) from None
+                raise p.ProtocolError("%s: %s" % (where(len(rows)), error)) from None
         rows += texts or ()
-        if len(names) < NAMES and not names.keys() >= set().union(*run):
+        if isinstance(run, Texts):
+            names.update(dict.fromkeys(run.names[:NAMES]))
+        elif len(names) < NAMES and not names.keys() >= set().union(*run):
             names.update(dict.fromkeys(itertools.chain.from_iterable(run)))
         if len(rows) > p.MAX_JOBS_PER_BATCH:
             raise too_many()
@@ -202,11 +207,17 @@ def from_list(given: Iterable[Any], where: Callable[[int, int], str] = _by_index
     return Batch(len(rows), None, rows, names=tuple(names)[:NAMES])
 
 
-def _in_runs(given: Iterable[Any]) -> Iterator[List[Any]]:
+def _in_runs(given: Iterable[Any]) -> Iterator[Union[List[Any], Texts]]:
     """So many at once as are looked at together; what came before an error comes before it."""
     run: List[Any] = []
     try:
         for value in given:
+            if isinstance(value, Texts):
+                if run:
+                    yield run
+                yield value
+                run = []
+                continue
             run.append(value)
             if len(run) == RUN:
                 yield run
@@ -217,6 +228,20 @@ def _in_runs(given: Iterable[Any]) -> Iterator[List[Any]]:
         raise
     if run:
         yield run
+
+
+def _jobs(run: Union[List[Any], Texts]) -> List[Any]:
+    return list(map(json.loads, run.texts)) if isinstance(run, Texts) else run
+
+
+def _as_they_are(run: Texts) -> Optional[List[str]]:
+    """The texts, which are as `job_text` gives them; None where one of them needs a closer look."""
+    try:
+        for name in run.names:
+            p.check_parameter_name(name)
+    except p.ProtocolError:
+        return None
+    return run.texts if 4 * max(map(len, run.texts)) <= p.MAX_PARAMETERS_BYTES else None
 
 
 def _texts_of(jobs: List[Any]) -> Optional[List[str]]:

@@ -158,7 +158,7 @@ def _batch(pieces: Pieces, name: str) -> Batch:
     wanted, kind = ("[", list) if name == "jobs" else ("{", dict)
     if pieces.kind() != wanted:
         fields.check(pieces.value(), name, kind)  # it is of another kind, and this says so
-    return from_list(jobtext.values_of(pieces)) if name == "jobs" else jobtext.grid_of(pieces)
+    return from_list(jobtext.jobs_of(pieces)) if name == "jobs" else jobtext.grid_of(pieces)
 
 
 def _take_beside(pieces: Pieces, name: str, beside: Dict[str, Any]) -> None:

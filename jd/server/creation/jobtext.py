@@ -18,6 +18,7 @@ from jd import protocol as p
 from jd import space
 from jd.net.jsonbody import parse_json
 from jd.net.serving.jsonpieces import PIECE, Pieces, plain_objects
+from jd.net.serving.jsontexts import Texts, as_written
 from jd.protocol import ProtocolError, shown
 from jd.server.creation import tables
 from jd.server.creation.batch import (
@@ -78,13 +79,23 @@ def yaml_to_json(path: Path) -> str:
 
 # ---- JSON
 
-def values_of(pieces: Pieces) -> Iterator[Any]:
-    """The values of the list that comes next."""
+def jobs_of(pieces: Pieces) -> Iterator[Any]:
+    """The values of the list that comes next, several of them as Texts where that can be."""
     return _rest_of(pieces, pieces.items())
 
 
 def _rest_of(pieces: Pieces, items: Iterator[None]) -> Iterator[Any]:
     for _ in items:
+        texts = pieces.texts()
+        if texts is not None:
+            yield texts
+        else:
+            yield from pieces.objects()
+        yield pieces.value()
+
+
+def _values_of(pieces: Pieces) -> Iterator[Any]:
+    for _ in pieces.items():
         yield from pieces.objects()
         yield pieces.value()
 
@@ -92,13 +103,13 @@ def _rest_of(pieces: Pieces, items: Iterator[None]) -> Iterator[Any]:
 def grid_of(pieces: Pieces) -> Batch:
     """The grid that the object that comes next describes."""
     return from_grid(
-        (name, values_of(pieces) if pieces.kind() == "[" else pieces.value()) for name in pieces.members())
+        (name, _values_of(pieces) if pieces.kind() == "[" else pieces.value()) for name in pieces.members())
 
 
 def _from_json(pieces: Pieces) -> Batch:
     kind = pieces.kind()
     if kind == "[":
-        return from_list(values_of(pieces))
+        return from_list(jobs_of(pieces))
     if kind == "{":
         return _from_object(pieces)
     raise ProtocolError("an object or a list is needed, not %s" % shown(pieces.value()))
@@ -192,10 +203,18 @@ def _from_lines(file: BinaryIO) -> Batch:
 
     def objects() -> Iterator[Any]:
         number = 0
+        as_ours = True  # all lines were written as we write them
         for block in iter(lambda: file.read(RUN_BYTES) + file.readline(PIECE + 1), b""):
             several = block.split(b"\n")
             if not several[-1]:
                 several.pop()
+            texts = _texts_in(several) if as_ours else None
+            as_ours = texts is not None
+            if texts is not None:
+                lines.passed_together(number + 1, len(several))
+                number += len(several)
+                yield texts
+                continue
             for line, value in zip(several, _objects_in(several) or several):
                 number += 1
                 if len(line) > PIECE:
@@ -207,17 +226,28 @@ def _from_lines(file: BinaryIO) -> Batch:
     return from_list(objects(), lines.where)
 
 
+def _texts_in(lines: List[bytes]) -> Optional[Texts]:
+    """What stands in several lines, if that is written as we would write it."""
+    text = _together(lines, b", " if b" " in lines[0] else b",")
+    found = as_written(text, 0) if text and len(lines[-1]) <= PIECE else None
+    return found if found is not None and len(found.texts) == len(lines) else None
+
+
 def _objects_in(lines: List[bytes]) -> List[Dict[str, Any]]:
     """What stands in several lines, if it can be parsed together: else nothing."""
+    found = plain_objects(_together(lines, b","), 0)
+    return found if len(found) == len(lines) else []
+
+
+def _together(lines: List[bytes], separator: bytes) -> str:
+    """Lines of which each begins an object, as one text; "" where one does not, or is not UTF-8."""
     # As many as lines, of which none has another inside: then none goes on in the next line either.
     if not all(line.lstrip().startswith(b"{") for line in lines):
-        return []
+        return ""
     try:
-        text = b",".join(lines).decode("utf-8")
+        return separator.join(lines).decode("utf-8")
     except UnicodeDecodeError:
-        return []
-    found = plain_objects(text, 0)
-    return found if len(found) == len(lines) else []
+        return ""
 
 
 def _object_in(line: bytes, number: int) -> Any:

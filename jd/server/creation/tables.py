@@ -9,13 +9,15 @@ a job has no such parameter.
 import codecs
 import csv
 import io
+import json
 import re
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, TextIO
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, TextIO, Union
 
 from jd import protocol as p
 from jd.net.jsonbody import parse_json
+from jd.net.serving.jsontexts import Texts
 from jd.protocol import ProtocolError, shown
-from jd.server.creation.batch import Batch, Lines, from_list
+from jd.server.creation.batch import RUN, Batch, Lines, from_list
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 MAX_LINE = 1024 * 1024  # characters of a table's line: 64 KiB of parameters, with room for quotes
@@ -63,26 +65,51 @@ def _separator(header: str, usual: str) -> str:
     return next((one for one in (usual, *_OTHERS) if one in header), usual)
 
 
-def _rows(reader: Any, separator: str, lines: Lines) -> Iterator[Dict[str, Any]]:
+def _rows(reader: Any, separator: str, lines: Lines) -> Iterator[Union[Dict[str, Any], Texts]]:
+    """The jobs; where each has all parameters, several together."""
     columns = _header(next(reader, []))
-    known = _Cells(separator == ";")
-    names = [column.name for column in columns]
+    names = tuple(column.name for column in columns)
     optional = any(column.optional for column in columns)
+    known = _Cells(separator == ";", as_json=not optional)
+    if optional:
+        for cells in _filled(reader, len(columns), lines):
+            yield {column.name: known[cell] for column, cell in zip(columns, cells)
+                   if cell.strip() or not column.optional}
+        return
+    job = "{%s}" % ", ".join(json.dumps(name, ensure_ascii=False).replace("%", "%%") + ": %s"
+                             for name in names)
+    texts: List[str] = []
+    try:
+        for cells in _filled(reader, len(columns), lines):
+            if "\0" in "".join(cells):  # it is refused, with its place
+                if texts:
+                    yield Texts(texts, names)
+                    texts = []
+                yield dict(zip(names, cells))
+            texts.append(job % tuple(map(known.__getitem__, cells)))
+            if len(texts) == RUN:
+                yield Texts(texts, names)
+                texts = []
+    except Exception:
+        if texts:
+            yield Texts(texts, names)  # what came before an error comes before it
+        raise
+    if texts:
+        yield Texts(texts, names)
+
+
+def _filled(reader: Any, width: int, lines: Lines) -> Iterator[List[str]]:
+    """The cells of each line that has any."""
     empty = True
     for cells in reader:
         if not "".join(cells).strip():
             continue
-        if len(cells) != len(columns):
+        if len(cells) != width:
             raise ProtocolError("line %d has %d cells, the header has %d" % (
-                reader.line_num, len(cells), len(columns)))
+                reader.line_num, len(cells), width))
         empty = False
         lines.passed(reader.line_num)
-        job = dict(zip(names, map(known.__getitem__, cells)))
-        if optional:
-            for column, cell in zip(columns, cells):
-                if column.optional and not cell.strip():
-                    del job[column.name]
-        yield job
+        yield cells
     if empty:
         raise ProtocolError("there is no job: there is a header line only")
 
@@ -150,17 +177,19 @@ def _line_that_is_none(file: BinaryIO) -> int:
 
 
 class _Cells(Dict[str, Any]):
-    """What cells mean, by their text; the columns of a sweep have few different ones."""
+    """What cells mean, by their text, if so as JSON; the columns of a sweep have few different ones."""
 
-    def __init__(self, decimal_comma: bool) -> None:
+    def __init__(self, decimal_comma: bool, as_json: bool) -> None:
         super().__init__()
         self._decimal_comma = decimal_comma
+        self._as_json = as_json
 
     def __missing__(self, text: str) -> Any:
         if len(self) >= MAX_CELLS:
             self.clear()
-        value = self[text] = _cell(text, self._decimal_comma)
-        return value
+        value = _cell(text, self._decimal_comma)
+        found = self[text] = json.dumps(value, ensure_ascii=False) if self._as_json else value
+        return found
 
 
 def _cell(text: str, decimal_comma: bool) -> Any:
