@@ -950,8 +950,8 @@ def test_many_points_are_painted_and_can_be_pointed_at(blank: Browser) -> None:
 
 # ---- the history
 
-SO_FAR = {"metric": "loss", "total": 4, "finished": 9, "shown": 4, "nan": 2, "infinite": 0, "without": 3,
-        "unfinished": 1, "spread": {"min": 0.5, "low": 0.5, "median": 2, "high": 7.7, "max": 8},
+SO_FAR = {"metric": "loss", "total": 4, "finished": 9, "shown": 4, "nan": 2, "infinite": 0, "without": 2,
+        "aborted": 1, "unfinished": 1, "spread": {"min": 0.5, "low": 0.5, "median": 2, "high": 7.7, "max": 8},
         "last_finished": 4000, "all_spent": 7200, "ids": [3, 1, 7, 5], "values": [8, 4, 0.5, 6],
         "at": [100, 200, 400, 3000], "place": [1, 2, 5, 8], "spent": [60, 1800, 3600, 7000],
         "best": [0, 1, 2]}
@@ -973,8 +973,9 @@ SO_FAR = {"metric": "loss", "total": 4, "finished": 9, "shown": 4, "nan": 2, "in
     ("stairs.sinceWords({...given[0], finished: 6})", "No better job in the last job / 1 h"),
     ("stairs.sinceWords({...given[0], finished: 5})", "The last job that finished is the best so far"),
     ("stairs.tally(given[0])",
-     "4 of 9 finished jobs have loss: 2 NaN, 3 done without it, 1 with it that have not finished"),
-    ("stairs.tally({...given[0], total: 1, finished: 1, shown: 1, nan: 0, without: 0, unfinished: 0})",
+     "4 of 9 finished jobs have loss: 2 NaN, 2 done without it, 1 aborted without it; 1 with it has not "
+     + "finished"),
+    ("stairs.tally({...given[0], total: 1, finished: 1, nan: 0, without: 0, aborted: 0, unfinished: 0})",
      "1 of 1 finished job has loss"),
 ])
 def test_the_best_so_far(blank: Browser, expression: str, expected: Any) -> None:

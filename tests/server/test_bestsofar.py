@@ -98,6 +98,12 @@ def test_the_best_is_that_of_a_plain_calculation(desk: Desk, less: bool) -> None
     numbers = [float(job.value or 0) for job in jobs if job.value is not None]
     assert (found["nan"], found["infinite"]) == (
         sum(map(math.isnan, numbers)), sum(map(math.isinf, numbers))) != (0, 0)
+    without = {job.id for job in jobs if job.value is None}
+    aborted = {job_id for job_id, in desk.read(lambda db: db.execute(
+        "SELECT id FROM jobs WHERE status = 'ABORTED'").fetchall())}
+    assert (found["without"], found["aborted"]) == (len(without - aborted), len(without & aborted)) != (0, 0)
+    assert found["finished"] == sum(
+        found[name] for name in ("total", "nan", "infinite", "without", "aborted"))
     assert (found["jobs"], found["unfinished"], found["improvements"]) == (63, 2, len(wanted["best"]))
     assert found["last_finished"] == max(job.at for job in jobs)
     assert found["all_spent"] == pytest.approx(sum(job.spent for job in jobs))

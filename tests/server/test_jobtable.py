@@ -11,7 +11,7 @@ import pytest
 from jd.protocol import ProtocolError
 from jd.server.creation.batch import from_list
 from jd.server.store.operators import bulk
-from jd.server.store.pages import jobtable
+from jd.server.store.pages import jobdetails, jobtable
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
 from tests.server.store_support import Desk
@@ -144,6 +144,17 @@ def test_totals_that_are_known(sweep: Desk) -> None:
     assert sweep.read(lambda db: page(db, "", "lr", None, 5)).total == alive
     found = sweep.read(lambda db: page(db, "opt=a", "lr", None, 5))
     assert found.total == len(expected(sweep, "opt=a", "lr"))
+
+
+def test_a_result_that_is_no_number_is_told_and_one_that_is_not_there_is_not(desk: Desk) -> None:
+    desk.create(4)
+    words = {"loss": "NaN", "gap": "-Infinity"}
+    desk.write(lambda t: values.set_results(t, 1, {"acc": 0.5}, words))
+    desk.write(lambda t: values.set_results(t, 3, {}, {"loss": "Infinity"}))
+    desk.write(lambda t: values.set_results(t, 4, {"acc": 0.25}))
+    told = [row["results"] for row in desk.read(lambda db: jobtable.rows(db, [4, 3, 2, 1]))]
+    assert told == [{"acc": 0.25}, {"loss": "Infinity"}, None, dict(words, acc=0.5)]
+    assert desk.read(lambda db: jobdetails.job(db, 3))["results"] == {"loss": "Infinity"}
 
 
 def test_what_a_row_holds(desk: Desk) -> None:

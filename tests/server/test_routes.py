@@ -107,10 +107,10 @@ def test_a_base_client_from_the_first_heartbeat_to_the_result(run: Run) -> None:
 
 
 # What a sweep without workers and ended jobs tells of itself.
-QUIET: Dict[str, Any] = {"paused_because": None, "ended": None, "stop_when": "", "max_jobs": 0,
-         "max_hours": 0, "has_ended_by": [], "codes": None, "per_hour": None, "eta": None, "next_retry": None,
-         "now": 1_000_000.0, "workers": {"busy": 0, "idle": 0, "paused": 0}, "workers_left": 0,
-         "finished": 0, "coming_back": 0, "failed_in_hour": 0}
+QUIET: Dict[str, Any] = {
+    "paused_because": None, "ended": None, "stop_when": "", "max_jobs": 0, "max_hours": 0, "has_ended_by": [],
+    "codes": None, "per_hour": None, "eta": None, "next_retry": None, "now": 1_000_000.0, "finished": 0,
+    "workers": {"busy": 0, "idle": 0, "paused": 0}, "workers_left": 0, "coming_back": 0, "failed_in_hour": 0}
 
 
 def test_whether_jobs_are_handed_out(run: Run) -> None:

@@ -215,7 +215,8 @@ def _without_key(view: View, by: Order, after: Optional[int]) -> Tuple[Sql, Sql]
 def rows(db: sqlite3.Connection, ids: Sequence[int], fields: Sequence[Field] = _FIELDS,
          whole: bool = False) -> List[Dict[str, Any]]:
     """Jobs for the dashboard, in the order of `ids`, with the last line of their history as `message`;
-    unknown ids are left out, and those of a batch that is being written.
+    unknown ids are left out, and those of a batch that is being written. What is NaN, Infinity or -Infinity
+    stands as that word among the results.
 
     A row that is damaged says that as its `message`, so that the others can be seen; if they are to be
     `whole`, damage.DamagedRow is raised.
@@ -228,6 +229,8 @@ def rows(db: sqlite3.Connection, ids: Sequence[int], fields: Sequence[Field] = _
         damaged: List[str] = []
         job = jobfields.values(fields, row, damaged=None if whole else damaged)
         found[job_id] = dict(job, message="; ".join(damaged) or message)
+    for job_id, words in values.words_of(db, found).items():
+        found[job_id]["results"] = dict(found[job_id].get("results") or {}, **words)
     return [found[job_id] for job_id in ids if job_id in found]
 
 

@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from jd.server.store import manyrows
 from jd.server.store.queue.jobs import NoSuchJob
+from jd.server.store.search.sql import id_list
 from jd.server.store.transaction import Transaction
 
 PARAMETER = "parameter"
@@ -233,10 +234,19 @@ def not_finite(db: sqlite3.Connection, metric: str) -> Dict[int, str]:
 
 def words(db: sqlite3.Connection, above: int, up_to: int) -> Dict[int, Dict[str, str]]:
     """Of jobs between two ids, the results that are NaN, Infinity or -Infinity, by name."""
+    return _words(db, "r.job_id > %d AND r.job_id <= %d" % (above, up_to))
+
+
+def words_of(db: sqlite3.Connection, ids: Iterable[int]) -> Dict[int, Dict[str, str]]:
+    """The same of some jobs."""
+    return _words(db, "r.job_id IN (%s)" % id_list(ids))
+
+
+def _words(db: sqlite3.Connection, which: str) -> Dict[int, Dict[str, str]]:
     found: Dict[int, Dict[str, str]] = {}
     for job_id, name, value in db.execute(
             "SELECT r.job_id, n.name, r.value FROM results_not_finite r"
-            " JOIN value_names n ON n.id = r.name_id WHERE r.job_id > ? AND r.job_id <= ?", (above, up_to)):
+            " JOIN value_names n ON n.id = r.name_id WHERE " + which):
         found.setdefault(job_id, {})[name] = value
     return found
 

@@ -50,12 +50,14 @@ export function sinceWords(answer) {
   return `No better job in the last ${jobs === 1 ? "job" : count(jobs, "job")} / ${duration(seconds)}`;
 }
 
-/** How many of the finished jobs have the metric, and what is with the others. */
-export function tally({metric, total, finished, shown, nan, infinite, without, unfinished}) {
+/** How many of the finished jobs have the metric, what is with the others, and how many have it besides. */
+export function tally({metric, total, finished, shown, nan, infinite, without, aborted, unfinished}) {
   const others = [[nan, "NaN"], [infinite, "infinite"], [without, "done without it"],
-    [unfinished, "with it that have not finished"]]
+    [aborted, "aborted without it"]]
     .filter(([n]) => n > 0).map(([n, words]) => `${number(n)} ${words}`);
   const have = `${number(total)} of ${count(finished, "finished job")} ${total === 1 ? "has" : "have"} `;
-  const said = have + metric + (others.length ? ": " + others.join(", ") : "");
+  const more = unfinished ? `; ${number(unfinished)} with it ${unfinished === 1 ? "has" : "have"} not finished`
+    : "";
+  const said = have + metric + (others.length ? ": " + others.join(", ") : "") + more;
   return shown < total ? `${said}. Points are ${number(shown)} of them, all improvements among these` : said;
 }

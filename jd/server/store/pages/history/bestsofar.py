@@ -5,13 +5,15 @@ back has not finished, whatever it has reported; one in which the metric is no n
 """
 
 import sqlite3
+from collections import Counter
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from jd import protocol as p
+from jd.server.store.files.resultfile import NAN
 from jd.server.store.pages.history.worktime import ATTEMPTS
 from jd.server.store.pages.results import metricvalues
 from jd.server.store.pages.results.metricvalues import Spread
-from jd.server.store.search import conditions
+from jd.server.store.search import conditions, values
 from jd.server.store.search.conditions import Sql
 from jd.server.store.search.scanning import View
 
@@ -29,8 +31,9 @@ class BestSoFar(NamedTuple):
     Of `total` such jobs a sample is shown where there are more than may be, and all improvements; of more
     than MAX_SHOWN `improvements` the first, the last and others evenly between. `place` is the number of jobs
     that had finished then, with the metric or without, and `spent` the seconds that all attempts of these
-    took, None where nobody asked. `jobs` fit the filter and `finished` of them have; `nan`, `infinite` and
-    `without` are as in MetricValues, and `unfinished` have the metric but are not over.
+    took, None where nobody asked. `jobs` fit the filter and `finished` of them have; of these the metric is
+    no number in `nan` and `infinite`, `without` are DONE and have none, `aborted` have none and are not DONE.
+    `unfinished` have the metric but are not over.
     """
 
     metric: str
@@ -39,6 +42,7 @@ class BestSoFar(NamedTuple):
     nan: int
     infinite: int
     without: int
+    aborted: int
     unfinished: int
     total: int
     spread: Optional[Spread]
@@ -86,8 +90,11 @@ def find(db: sqlite3.Connection, asked: Asked, limit: int, now: float) -> BestSo
     chosen = set(metricvalues.sample(points.ids, min(limit, MAX_SHOWN)))
     kept = sorted({*steps, *(at for at, job_id in enumerate(points.ids) if job_id in chosen)})
     places = {at: index for index, at in enumerate(kept)}
+    words = values.not_finite(db, asked.metric)
+    odd = Counter(words[job_id] for _, job_id in finished if job_id in words)
+    aborted = len(finished) - len(points.ids) - sum(odd.values()) - found.without
     return BestSoFar(
-        asked.metric, found.jobs, len(finished), found.nan, found.infinite, found.without,
+        asked.metric, found.jobs, len(finished), odd.pop(NAN, 0), sum(odd.values()), found.without, aborted,
         len(found.ids) - len(points.ids), len(points.ids), metricvalues.spread(sorted(points.values)),
         len(points.best), finished[-1][0] if finished else None, points.all_spent if asked.spent else None,
         _some(points.ids, kept), _some(points.values, kept), _some(points.at, kept),
@@ -99,7 +106,7 @@ def _some(column: Sequence[T], places: Sequence[int]) -> List[T]:
     return [column[at] for at in places]
 
 
-def _walk(finished: Sequence[Tuple[float, int]], values: Dict[int, float], seconds: Dict[int, float],
+def _walk(finished: Sequence[Tuple[float, int]], known: Dict[int, float], seconds: Dict[int, float],
           less: bool) -> _Points:
     ids: List[int] = []
     numbers: List[float] = []
@@ -111,7 +118,7 @@ def _walk(finished: Sequence[Tuple[float, int]], values: Dict[int, float], secon
     spent = 0.0
     for place, (at, job_id) in enumerate(finished, 1):
         spent += seconds.get(job_id, 0.0)
-        value = values.get(job_id)
+        value = known.get(job_id)
         if value is None:
             continue
         if utmost is None or (value < utmost if less else value > utmost):
