@@ -4,7 +4,7 @@ import {el} from "../../common.js";
 import {count, cut, number} from "../../format.js";
 import {keeping} from "../../charts/controls.js";
 import {ENOUGH} from "./matter.js";
-import {importance} from "./variance.js";
+import {constant, importance} from "./variance.js";
 
 /** The numbers that are explained. Of a metric on a logarithmic scale the logarithm is taken, as otherwise
  * the few largest values would decide; NaN for the best and worst of all jobs where these are no part of the
@@ -49,7 +49,8 @@ export function importanceCard(model, pick) {
       : el("p", {class: "hint"}, "No parameter varies among these jobs.")));
     together.replaceChildren(...(told && !few ? pairLines(told) : []));
     note.textContent = few ? `${count(jobs, "job is", "jobs are")} too few: nothing can be said.`
-      : noteOf(data, told, jobs);
+      : constant(metricOf(data)) ? `${data.metric} is the same in all these jobs: there is nothing to explain.`
+        : noteOf(data, told, jobs);
   }
 
   return {node, async update(data) {
@@ -90,8 +91,9 @@ function table(lines, pick, isWaiting) {
     made.firstChild.style.setProperty("width", (share || 0) * 100 + "%");
     return made;
   };
-  const row = ({column, share, total, n, groups}) => {
-    const say = share === null ? "alone: cannot tell" : `${number(n)} jobs in ${groups} groups`;
+  const row = ({column, share, total, n, groups, same}) => {
+    const say = same ? "the metric does not vary among the jobs that have it"
+      : share === null ? "alone: cannot tell" : `${number(n)} jobs in ${groups} groups`;
     const name = el("button", {type: "button", class: "plain", title: "Plot " + column.name,
       onclick: () => pick(column.name)}, column.name);
     const shown = total === null ? (isWaiting ? "…" : "–") : percent(total);

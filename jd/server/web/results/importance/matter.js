@@ -4,6 +4,7 @@
 import {chance, forest, leafOf} from "./forest.js";
 import {coded, untied} from "./coding.js";
 import {pairs} from "./pairs.js";
+import {constant} from "./variance.js";
 
 export const ENOUGH = 20;  // jobs; of fewer nothing can be said
 const TOP = 6;  // parameters whose pairs are looked at
@@ -14,7 +15,7 @@ const LINES = 300, DRAWN = 40;  // jobs of a partial dependence, and lines of si
 /** The model of numbers `y` by columns, for jobs whose number is finite; null where nothing can be said. */
 export function modelOf(columns, y) {
   const kept = y.map((_, at) => at).filter((at) => Number.isFinite(y[at]));
-  if (kept.length < ENOUGH || !columns.length) return null;
+  if (kept.length < ENOUGH || !columns.length || constant(y)) return null;
   const all = columns.map((column) => coded({...column, values: kept.map((at) => column.values[at])}));
   const some = untied(all);
   const numbers = Float64Array.from(kept, (at) => y[at]);

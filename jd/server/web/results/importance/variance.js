@@ -24,9 +24,16 @@ function groupsOf(made) {
   return {of, count: edges.length + 1};
 }
 
+/** Whether all finite ones of some numbers are equal: then there is nothing that could be explained. By their
+ * differences from a mean that is rounded they would seem to vary. */
+export function constant(metric) {
+  const first = metric.find(Number.isFinite);
+  return metric.every((one) => one === first || !Number.isFinite(one));
+}
+
 /** How much of a metric's variance a parameter explains alone: ε² of a one-way analysis of variance, which
  * is the correlation ratio η² less what as many random groups would explain; 0 to 1.
- * `share` is null when the values repeat too seldom to tell. */
+ * `share` is null when the values repeat too seldom to tell, and where the metric is `same` in all jobs. */
 export function importance(made, metric) {
   const {of, count} = groupsOf(made);
   const sums = new Float64Array(count), counts = new Float64Array(count);
@@ -46,8 +53,8 @@ export function importance(made, metric) {
     within += Math.pow(metric[index] - sums[group] / counts[group], 2);
   });
   const groups = counts.filter((size) => size > 0).length;
-  if (groups < 2 || n < 2 * groups) return {share: null, n, groups};
-  if (all === 0) return {share: 0, n, groups};
+  const same = n > 1 && constant(metric.filter((_, index) => of[index] >= 0));
+  if (groups < 2 || n < 2 * groups || same) return {share: null, n, groups, same};
   const between = all - within - (groups - 1) * within / (n - groups);
   return {share: Math.min(1, Math.max(0, between / all)), n, groups};
 }
