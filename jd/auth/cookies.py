@@ -1,8 +1,25 @@
 """The cookie of a sign-in at a browser: a random secret that no script of a page can read."""
 
-from typing import Optional
+import re
+from typing import Any, Mapping, Optional
 
+from jd import fields
 from jd.net.serving.routing import Request
+from jd.protocol import ProtocolError
+
+# Where a service begins in the address that a browser has: nothing that ends the attribute of a cookie.
+_PATH = re.compile(r"/(?:[0-9A-Za-z._~%!$&'()*+,=:@-]+/)*")
+_LONGEST_PATH = 500
+
+
+def take_path(body: Mapping[str, Any]) -> str:
+    """Where the service begins for the browser, as a page of it tells: a proxy may hide that from us. Raises
+    ProtocolError."""
+    path = fields.take(body, "path", str, "/")
+    if len(path) > _LONGEST_PATH or not _PATH.fullmatch(path):
+        raise ProtocolError("path must be that of a URL, with a slash at its end and at most %d characters"
+                            % _LONGEST_PATH)
+    return path
 
 
 class SignInCookie:

@@ -5,7 +5,7 @@ from typing import Optional
 
 from jd import fields
 from jd.auth import passwords, secretfile, trylimit
-from jd.auth.cookies import SignInCookie
+from jd.auth.cookies import SignInCookie, take_path
 from jd.auth.hashers import Hashers
 from jd.auth.trylimit import TryLimit
 from jd.hub.data import HubData
@@ -62,6 +62,7 @@ class SignIn:
     async def _signin(self, request: Request) -> Response:
         body = await request.json_object()
         email, password = fields.take(body, "email", str).strip(), fields.take(body, "password", str)
+        path = take_path(body)
         caller = trylimit.caller(request, self._proxies)
         account = caller.account(email)
         self._take(caller.subject(), *account)
@@ -71,14 +72,14 @@ class SignIn:
         self._tries.succeeded(account[0][0])
         for name, _ in account[1:]:
             self._tries.take_back(name)
-        return await self._open(request, email, str(stored))
+        return await self._open(request, path, email, str(stored))
 
     async def _signout(self, request: Request) -> Response:
-        await request.json_object()
+        path = take_path(await request.json_object())
         secret = COOKIE.secret(request)
         if secret is not None:
             await self._data.write(lambda db, now: signins.sign_out(db, secret))
-        return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0)})
+        return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0, path)})
 
     async def _signup_link(self, request: Request) -> Response:
         """Whose link it is. A POST, since what is in a URL ends up in logs of proxies."""
@@ -91,7 +92,7 @@ class SignIn:
     async def _signup(self, request: Request) -> Response:
         body = await request.json_object()
         token, password = fields.take(body, "token", str), fields.take(body, "password", str)
-        email = fields.take(body, "email", str, None)
+        email, path = fields.take(body, "email", str, None), take_path(body)
         self._take(trylimit.caller(request, self._proxies).subject())
         user = await self._link_user(token)
         if user is None:
@@ -105,7 +106,7 @@ class SignIn:
             raise HttpError(403, _BAD_LINK) from None
         for file in (self._data.signup_file, self._data.kept("signup", user.id)):
             secretfile.forget(file)
-        return await self._open(request, user.email, encoded)
+        return await self._open(request, path, user.email, encoded)
 
     # ---- steps
 
@@ -121,15 +122,15 @@ class SignIn:
         except accounts.BadLink:
             raise HttpError(403, _BAD_LINK) from None
 
-    async def _open(self, request: Request, email: str, stored: str) -> Response:
+    async def _open(self, request: Request, path: str, email: str, stored: str) -> Response:
         uid = self._proxies.user(request)
         secret = await self._data.write(lambda db, now: signins.sign_in(db, email, stored, uid, now))
         if secret is None:
             # Told only to who knows the password.
             raise HttpError(403, "the account %s is suspended; ask an administrator of this Hub" % email)
-        cookie = await self._cookie(secret, signins.LIFETIME)
+        cookie = await self._cookie(secret, signins.LIFETIME, path)
         return Response.json({"success": True, "email": email}, 200, {"Set-Cookie": cookie})
 
-    async def _cookie(self, secret: str, lifetime: float) -> str:
+    async def _cookie(self, secret: str, lifetime: float, path: str) -> str:
         url = await asyncio.get_running_loop().run_in_executor(None, self._data.url)
-        return COOKIE.header(secret, lifetime, url.startswith("https://"))
+        return COOKIE.header(secret, lifetime, url.startswith("https://"), path)

@@ -7,6 +7,7 @@ import pytest
 
 from jd.hub.data import HubData
 from jd.hub.store import accounts, experiments
+from tests.browser.pathproxy import PathProxy
 from tests.browser.webdriver import ENTER, ESCAPE, TAB, Browser, needs_browser
 from tests.hub.hub_support import EXPERIMENTS, HubProcess
 
@@ -162,6 +163,26 @@ def test_who_is_signed_out_keeps_what_is_typed(browser: Browser, hub: HubWithLin
     browser.wait("document.querySelectorAll('dialog').length === 1")
     browser.click("dialog button", "Create")
     browser.wait("document.querySelector('td')?.textContent === 'digits-tune'")
+
+
+def test_below_a_path_the_cookie_is_for_that_path(browser: Browser, hub: HubWithLink) -> None:
+    with PathProxy(hub.url, "/user/ann/hub/", True) as proxy:
+        browser.go(proxy.url + "signup?" + hub.link.partition("?")[2])
+        browser.wait("!document.getElementById('form').hidden")
+        browser.type("#email", ANN)
+        browser.type("#password", PASSWORD)
+        browser.type("#again", PASSWORD)
+        browser.click("button", "Set password and sign in")
+        browser.wait_path(proxy.path + "experiments")
+        assert [cookie["path"] for cookie in browser.cookies()] == [proxy.path]
+        browser.wait_text("No experiments yet")
+        browser.click("#signout")
+        browser.wait_path(proxy.path + "signin")
+        assert browser.cookies() == []
+        browser.go("about:blank")
+        assert proxy.outside == set()
+    browser.requested()
+    browser.go(hub.url + "/signin")
 
 
 def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser, hub: HubWithLink) -> None:

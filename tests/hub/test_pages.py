@@ -115,6 +115,23 @@ def test_the_cookie_is_secure_under_an_https_base_url(site: Site) -> None:
     assert site.call("GET", "/web/me", cookie_of(answer)).status == 200
 
 
+@pytest.mark.parametrize("https, begins", [(False, "jd_hub_session="), (True, "__Secure-jd_hub_session=")])
+def test_the_cookie_is_for_the_path_that_the_browser_tells(site: Site, https: bool, begins: str) -> None:
+    if https:
+        site.bench.data.publish({"hub_url": "https://portal.example/hub/"})
+    told: Dict[str, Any] = {"email": ALICE, "password": PASSWORD, "path": "/user/ann/hub/"}
+    answer = site.call("POST", "/web/signin", None, told)
+    assert answer.headers["Set-Cookie"].startswith(begins)
+    assert "; Path=/user/ann/hub/; " in answer.headers["Set-Cookie"]
+    cookie = cookie_of(answer)
+    assert site.call("GET", "/web/me", cookie).status == 200
+    out = site.call("POST", "/web/signout", cookie, {"path": "/user/ann/hub/"})
+    assert "; Path=/user/ann/hub/; Max-Age=0; " in out.headers["Set-Cookie"]
+    wrong: Tuple[Any, ...] = ("/a;b/", "/a\r\n/", "x/", 5)
+    for path in wrong:
+        assert site.call("POST", "/web/signin", None, {**told, "path": path}).status == 400
+
+
 def test_a_session_ends_after_seven_days(site: Site) -> None:
     cookie = site.signed_in(ALICE)
     site.bench.now += signins.LIFETIME - 1

@@ -1,19 +1,19 @@
 // What the Hub's pages of who is signed in share: their frame, and the list that each of them shows.
 
-import {$, ask, askNow, at, button, el, empty, fail} from "./common.js";
+import {$, ask, askNow, at, base, button, el, empty, fail} from "./common.js";
 import {keepWhatIsTyped} from "./signedout.js";
 
 /** The frame of the page; gives who is signed in. */
 export async function frame() {
   $("signout").addEventListener("click", async () => {
     try {
-      await ask("signout", {});
+      await ask("signout", {path: base});
       location.assign(at("/signin"));
     } catch (error) { fail(error); }
   });
   const account = () => $("me").title;
   keepWhatIsTyped({label: "Password", account, back: () => {},
-    signIn: (password) => askNow("signin", {email: account(), password})});
+    signIn: (password) => askNow("signin", {email: account(), password, path: base})});
   const me = await ask("me");
   $("me").textContent = me.email;
   $("me").title = me.email;

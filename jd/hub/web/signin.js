@@ -1,6 +1,6 @@
 // The sign-in to the Hub.
 
-import {$, ask, at} from "./common.js";
+import {$, ask, at, base} from "./common.js";
 
 const PAGES = ["/experiments", "/api-keys", "/users"];
 
@@ -10,7 +10,7 @@ $("form").addEventListener("submit", async (event) => {
   go.disabled = true;
   $("problem").textContent = "";
   try {
-    await ask("signin", {email: $("email").value, password: $("password").value});
+    await ask("signin", {email: $("email").value, password: $("password").value, path: base});
     const next = new URLSearchParams(location.search).get("next");
     location.assign(at(PAGES.includes(next) ? next : PAGES[0]));
   } catch (error) {

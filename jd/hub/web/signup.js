@@ -1,6 +1,6 @@
 // The page that a sign-up link leads to: somebody sets a password.
 
-import {$, ask, at} from "./common.js";
+import {$, ask, at, base} from "./common.js";
 
 const token = new URLSearchParams(location.search).get("token") || "";
 // The secret has no business in the address bar, the history or a screenshot.
@@ -40,7 +40,7 @@ $("form").addEventListener("submit", async (event) => {
   go.disabled = true;
   $("problem").textContent = "";
   try {
-    await ask("signup", {token, password, email: $("email").value});
+    await ask("signup", {token, password, email: $("email").value, path: base});
     location.assign(at("/experiments"));
   } catch (error) {
     say(error.message, "password");

@@ -1,13 +1,12 @@
 """Sign-in with the PIN, and the guard of what a browser may ask."""
 
-import re
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jd
 from jd import fields
 from jd import protocol as p
 from jd.auth import apikeys, passwords, pins, secretfile, trylimit
-from jd.auth.cookies import SignInCookie
+from jd.auth.cookies import SignInCookie, take_path
 from jd.auth.hashers import Hashers
 from jd.auth.trylimit import TryLimit
 from jd.net.serving.proxies import Proxies
@@ -26,9 +25,6 @@ PER_ADDRESS = 10  # attempts within trylimit.PERIOD, also of a user of this mach
 IN_ALL = {trylimit.ELSEWHERE: 200, trylimit.HERE: 100}
 
 _WRONG = "the PIN is wrong"
-# Where the dashboard begins in the address that a browser has: nothing that ends the attribute of a cookie.
-_PATH = re.compile(r"/(?:[0-9A-Za-z._~%!$&'()*+,=:@-]+/)*")
-_LONGEST_PATH = 500
 
 
 class SignIn:
@@ -83,7 +79,7 @@ class SignIn:
 
     async def _signin(self, request: Request) -> Response:
         body = await request.json_object()
-        pin, path = "".join(_take_pin(body, "pin").split()), _take_path(body)
+        pin, path = "".join(_take_pin(body, "pin").split()), take_path(body)
         if not pins.has_form(pin):
             raise p.ProtocolError("a PIN has %d digits" % pins.DIGITS)
         known, uid = await self._known(request, pin), self._proxies.user(request)
@@ -95,7 +91,7 @@ class SignIn:
                             {} if wrong is None else {"wrong_pins": wrong.to_json()})
 
     async def _signout(self, request: Request) -> Response:
-        path = _take_path(await request.json_object())
+        path = take_path(await request.json_object())
         digest = await self.find(request)
         if digest is not None:
             ended = digest
@@ -104,7 +100,7 @@ class SignIn:
 
     async def _change_pin(self, request: Request) -> Response:
         body = await request.json_object()
-        current, new, path = _take_pin(body, "current"), _take_pin(body, "new"), _take_path(body)
+        current, new, path = _take_pin(body, "current"), _take_pin(body, "new"), take_path(body)
         try:
             pins.check(new)  # before a thread is taken up with it
         except pins.UnusablePin as error:
@@ -163,15 +159,6 @@ def _take_pin(body: Dict[str, Any], name: str) -> str:
     if body.get(name) is not None and not isinstance(body[name], str):
         raise p.ProtocolError("%s must be a string of %d digits" % (name, pins.DIGITS))
     return fields.take(body, name, str)
-
-
-def _take_path(body: Dict[str, Any]) -> str:
-    """Where the dashboard begins for the browser, which a proxy may hide from us. Raises ProtocolError."""
-    path = fields.take(body, "path", str, "/")
-    if len(path) > _LONGEST_PATH or not _PATH.fullmatch(path):
-        raise p.ProtocolError("path must be that of a URL, with a slash at its end and at most %d characters"
-                              % _LONGEST_PATH)
-    return path
 
 
 def _sign_in(t: Transaction, known: Optional[str],
