@@ -165,6 +165,33 @@ def test_who_is_signed_out_keeps_what_is_typed(browser: Browser, hub: HubWithLin
     browser.wait("document.querySelector('td')?.textContent === 'digits-tune'")
 
 
+@pytest.mark.parametrize("page", ["/experiments", "/api-keys", "/users"])
+def test_a_hub_that_is_away_is_told_of_in_the_place_of_the_list_and_above_it(
+        browser: Browser, hub: HubWithLink, page: str) -> None:
+    sign_up(browser, hub)
+    look = "document.dispatchEvent(new Event('visibilitychange'))"
+    try:
+        browser.devtools("Network.setBlockedURLs", urls=["*/web/*"])
+        browser.go(hub.url + page)
+        browser.wait_text("This list could not be loaded")
+        browser.wait_text("The Hub does not answer. Check that it runs, then try again.")
+        assert browser.run("return document.getElementById('toasts').textContent") == ""
+        browser.devtools("Network.setBlockedURLs", urls=[])
+        browser.click("button", "Try again")
+        browser.wait("document.querySelector('#list tbody tr, #list .empty') !== null"
+                     " && !document.body.innerText.includes('could not be loaded')")
+        browser.devtools("Network.setBlockedURLs", urls=["*/web/*"])
+        browser.run(look)
+        browser.wait("document.querySelector('.old:not([hidden])') !== null")
+        browser.wait_text("try again. The list is that of ")
+        browser.devtools("Network.setBlockedURLs", urls=[])
+        browser.run(look)
+        browser.wait("document.querySelector('.old').hidden")
+    finally:
+        browser.devtools("Network.setBlockedURLs", urls=[])
+    browser.console()  # which tells of what was blocked
+
+
 def test_below_a_path_the_cookie_is_for_that_path(browser: Browser, hub: HubWithLink) -> None:
     with PathProxy(hub.url, "/user/ann/hub/", True) as proxy:
         browser.go(proxy.url + "signup?" + hub.link.partition("?")[2])

@@ -1,13 +1,13 @@
 // The page Experiments: those that one owns or shares, their job servers and dashboards.
 
-import {$, ask, button, dialog, el, empty, fail, field, secret, toast} from "./common.js";
+import {$, ask, askNow, button, dialog, el, empty, fail, field, secret, toast} from "./common.js";
 import {actions, ago, frame, keepFresh, show, table} from "./page.js";
 
 const SERVERS = {online: ["online", "good"], silent: ["silent", "warn"], none: ["none yet", ""]};
 const HEADS = ["Name", "Job server", "Last activity", "Shared", ""];
 
 async function load() {
-  const {now, experiments} = await ask("experiments");
+  const {now, experiments} = await askNow("experiments");
   if (experiments.length) return show(table(HEADS, experiments.map((one) => row(one, now))));
   return show(empty("No experiments yet",
     "An experiment is one parameter sweep: its job server registers here, and its workers find it by name.",
@@ -125,5 +125,5 @@ function remove(one) {
 }
 
 $("new").addEventListener("click", create);
-frame().catch(fail);
+frame().catch(() => {});
 keepFresh(load);

@@ -1,12 +1,12 @@
 // The page API keys: those of who is signed in.
 
-import {$, ask, button, dialog, el, empty, fail, field, secret, toast} from "./common.js";
+import {$, ask, askNow, button, dialog, el, empty, fail, field, secret, toast} from "./common.js";
 import {actions, ago, frame, keepFresh, show, table} from "./page.js";
 
 const HEADS = ["Name", "Key", "Created", "Last used", ""];
 
 async function load() {
-  const {now, keys} = await ask("api-keys");
+  const {now, keys} = await askNow("api-keys");
   const over = (key) => Number(key.revoked_at !== null);
   const sorted = keys.slice().sort((a, b) => over(a) - over(b) || b.id - a.id);
   if (keys.length) return show(table(HEADS, sorted.map((key) => row(key, now))));
@@ -59,5 +59,5 @@ function revoke(key) {
 }
 
 $("new").addEventListener("click", create);
-frame().catch(fail);
+frame().catch(() => {});
 keepFresh(load);

@@ -3,8 +3,19 @@
 import {$, ask, askNow, at, base, button, el, empty, fail} from "./common.js";
 import {keepWhatIsTyped} from "./signedout.js";
 
-/** The frame of the page; gives who is signed in. */
+/** The frame of the page; gives who is signed in. Where that cannot be told the list says why. */
 export async function frame() {
+  if (!framed) listen();
+  framed = true;
+  const me = await ask("me");
+  $("me").textContent = me.email;
+  $("me").title = me.email;
+  return me;
+}
+
+let framed = false;
+
+function listen() {
   $("signout").addEventListener("click", async () => {
     try {
       await ask("signout", {path: base});
@@ -14,23 +25,35 @@ export async function frame() {
   const account = () => $("me").title;
   keepWhatIsTyped({label: "Password", account, back: () => {},
     signIn: (password) => askNow("signin", {email: account(), password, path: base})});
-  const me = await ask("me");
-  $("me").textContent = me.email;
-  $("me").title = me.email;
-  return me;
 }
 
-/** Load now, twice a minute, and when somebody comes back to the page. */
+/** Load now, twice a minute, and when somebody comes back to the page. A list that could not be loaded again
+ * stays, with a line that says since when. */
 export async function keepFresh(load) {
-  const quietly = () => {
-    if (!document.hidden && !document.querySelector("dialog")) load().catch(() => {});
-  };
-  try {
-    await load();
-  } catch (error) {
-    const again = button("Try again", () => location.reload(), "primary");
-    show(empty("This list could not be loaded", error.message, again));
+  const old = el("p", {class: "note old", role: "status", hidden: true});
+  $("list").before(old);
+  let loaded = null;
+
+  async function fresh() {
+    try {
+      await load();
+      loaded = new Date();
+      old.hidden = true;
+    } catch (error) {
+      if (loaded) {
+        old.textContent = `${error.message} The list is that of ${loaded.toLocaleTimeString()}.`;
+        old.hidden = false;
+        return;
+      }
+      const again = button("Try again", () => location.reload(), "primary");
+      show(empty("This list could not be loaded", error.message, again));
+    }
   }
+
+  const quietly = () => {
+    if (!document.hidden && !document.querySelector("dialog")) fresh();
+  };
+  await fresh();
   document.addEventListener("visibilitychange", quietly);
   setInterval(quietly, 30000);
 }

@@ -1,13 +1,14 @@
 // The page Users: who may sign in to this Hub. Only administrators see it.
 
-import {$, ask, button, dialog, el, fail, field, secret, toast} from "./common.js";
+import {$, ask, askNow, button, dialog, el, fail, field, secret, toast} from "./common.js";
 import {actions, ago, frame, keepFresh, show, table} from "./page.js";
 
 const KINDS = {active: "good", invited: "", suspended: "warn"};
-let mine = "";
+let mine = null;  // the address of who is signed in
 
 async function load() {
-  const {now, users} = await ask("users");
+  mine = mine || (await frame()).email;
+  const {now, users} = await askNow("users");
   show(table(["Email address", "Role", "Status", "Added", ""], users.map((user) => row(user, now))));
 }
 
@@ -70,4 +71,4 @@ async function resume(user) {
 }
 
 $("new").addEventListener("click", add);
-frame().then((me) => { mine = me.email; return keepFresh(load); }).catch(fail);
+keepFresh(load);

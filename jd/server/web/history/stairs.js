@@ -56,8 +56,8 @@ export function tally({metric, total, finished, shown, nan, infinite, without, a
     [aborted, "aborted without it"]]
     .filter(([n]) => n > 0).map(([n, words]) => `${number(n)} ${words}`);
   const have = `${number(total)} of ${count(finished, "finished job")} ${total === 1 ? "has" : "have"} `;
-  const more = unfinished ? `; ${number(unfinished)} with it ${unfinished === 1 ? "has" : "have"} not finished`
-    : "";
+  const more = unfinished
+    ? `; ${number(unfinished)} with it ${unfinished === 1 ? "has" : "have"} not finished` : "";
   const said = have + metric + (others.length ? ": " + others.join(", ") : "") + more;
   return shown < total ? `${said}. Points are ${number(shown)} of them, all improvements among these` : said;
 }

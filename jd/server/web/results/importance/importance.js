@@ -48,8 +48,9 @@ export function importanceCard(model, pick) {
     keeping(list, () => list.replaceChildren(lines.length ? table(lines, pick, told === undefined)
       : el("p", {class: "hint"}, "No parameter varies among these jobs.")));
     together.replaceChildren(...(told && !few ? pairLines(told) : []));
+    const same = constant(metricOf(data));
     note.textContent = few ? `${count(jobs, "job is", "jobs are")} too few: nothing can be said.`
-      : constant(metricOf(data)) ? `${data.metric} is the same in all these jobs: there is nothing to explain.`
+      : same ? `${data.metric} is the same in all these jobs: there is nothing to explain.`
         : noteOf(data, told, jobs);
   }
 
