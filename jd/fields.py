@@ -5,13 +5,18 @@ in the query of a URL. Each returns the type that it was asked for, or raises Pr
 the field, what is allowed and what was given.
 """
 
+from __future__ import annotations
+
 from enum import Enum
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, overload
 
 from jd.protocol import MAX_IDS, MAX_NAME_CHARS, ProtocolError, check_tags, shown
 
-T = TypeVar("T")
-D = TypeVar("D")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence, TypeVar, overload
+
+    T = TypeVar("T")
+    D = TypeVar("D")
 
 MAX_ID = 2 ** 53 - 1  # the largest whole number that JavaScript has; a database can hold it too
 _MAX_DIGITS = 16
@@ -25,20 +30,19 @@ class _Required(Enum):
 
     FIELD = 0
 
-
 _REQUIRED = _Required.FIELD
 
 
 # ---- a value
 
-def check(value: object, name: str, kind: Type[T]) -> T:
+def check(value: object, name: str, kind: type[T]) -> T:
     """`value`, if it is a str, int, bool, dict or list as `kind` says. A bool is never a number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ProtocolError("%s must be %s, not %s" % (name, _KIND_NAMES[kind], shown(value)))
     return value
 
 
-def check_object(value: object) -> Dict[str, Any]:
+def check_object(value: object) -> dict[str, Any]:
     """A whole message, which has to be a JSON object."""
     if not isinstance(value, dict):
         raise ProtocolError("a JSON object is needed, not %s" % shown(value))
@@ -86,12 +90,15 @@ def check_length(value: str, name: str, limit: int) -> str:
 
 # ---- a field of a JSON object; absent or null gives the default, where there is one
 
-@overload
-def take(body: Mapping[str, Any], name: str, kind: Type[T]) -> T: ...
-@overload
-def take(body: Mapping[str, Any], name: str, kind: Type[T], default: D) -> Union[T, D]: ...
-def take(body: Mapping[str, Any], name: str, kind: Type[T],
-         default: Union[D, _Required] = _REQUIRED) -> Union[T, D]:
+if TYPE_CHECKING:
+    @overload
+    def take(body: Mapping[str, Any], name: str, kind: type[T]) -> T: ...
+    @overload
+    def take(body: Mapping[str, Any], name: str, kind: type[T], default: D) -> T | D: ...
+
+
+def take(body: Mapping[str, Any], name: str, kind: type[T],
+         default: D | _Required = _REQUIRED) -> T | D:
     """A field that is a str, int, bool, dict or list, as `kind` says."""
     value = body.get(name)
     if type(value) is kind:  # as it should be: a message has dozens
@@ -99,14 +106,17 @@ def take(body: Mapping[str, Any], name: str, kind: Type[T],
     return _absent(name, default) if value is None else check(value, name, kind)
 
 
-@overload
-def take_number(body: Mapping[str, Any], name: str, default: float, low: float = ...,
-                high: float = ...) -> float: ...
-@overload
-def take_number(body: Mapping[str, Any], name: str, default: None = ..., low: float = ...,
-                high: float = ...) -> Optional[float]: ...
-def take_number(body: Mapping[str, Any], name: str, default: Optional[float] = None,
-                low: float = 0.0, high: float = 1e10) -> Optional[float]:
+if TYPE_CHECKING:
+    @overload
+    def take_number(body: Mapping[str, Any], name: str, default: float, low: float = ...,
+                    high: float = ...) -> float: ...
+    @overload
+    def take_number(body: Mapping[str, Any], name: str, default: None = ..., low: float = ...,
+                    high: float = ...) -> float | None: ...
+
+
+def take_number(body: Mapping[str, Any], name: str, default: float | None = None,
+                low: float = 0.0, high: float = 1e10) -> float | None:
     """A number from `low` to `high`, such as a duration in seconds."""
     value = body.get(name)
     if value is None:
@@ -118,77 +128,89 @@ def take_number(body: Mapping[str, Any], name: str, default: Optional[float] = N
     return float(value)
 
 
-def take_whole(body: Mapping[str, Any], name: str, low: int, high: int) -> Optional[int]:
+def take_whole(body: Mapping[str, Any], name: str, low: int, high: int) -> int | None:
     """A whole number from `low` to `high`; None where there is none."""
     value = body.get(name)
     return None if value is None else check_whole(value, name, low, high)
 
 
-@overload
-def take_id(body: Mapping[str, Any], name: str) -> int: ...
-@overload
-def take_id(body: Mapping[str, Any], name: str, default: D) -> Union[int, D]: ...
+if TYPE_CHECKING:
+    @overload
+    def take_id(body: Mapping[str, Any], name: str) -> int: ...
+    @overload
+    def take_id(body: Mapping[str, Any], name: str, default: D) -> int | D: ...
+
+
 def take_id(body: Mapping[str, Any], name: str,
-            default: Union[D, _Required] = _REQUIRED) -> Union[int, D]:
+            default: D | _Required = _REQUIRED) -> int | D:
     """A field as `check_id`."""
     value = body.get(name)
     return _absent(name, default) if value is None else check_id(value, name)
 
 
-@overload
-def take_name(body: Mapping[str, Any], name: str, *, limit: int = ...) -> str: ...
-@overload
-def take_name(body: Mapping[str, Any], name: str, default: D, limit: int = ...) -> Union[str, D]: ...
-def take_name(body: Mapping[str, Any], name: str, default: Union[D, _Required] = _REQUIRED,
-              limit: int = MAX_NAME_CHARS) -> Union[str, D]:
+if TYPE_CHECKING:
+    @overload
+    def take_name(body: Mapping[str, Any], name: str, *, limit: int = ...) -> str: ...
+    @overload
+    def take_name(body: Mapping[str, Any], name: str, default: D, limit: int = ...) -> str | D: ...
+
+
+def take_name(body: Mapping[str, Any], name: str, default: D | _Required = _REQUIRED,
+              limit: int = MAX_NAME_CHARS) -> str | D:
     """A field as `check_name`."""
     value = body.get(name)
     return _absent(name, default) if value is None else check_name(value, name, limit)
 
 
 def take_word(body: Mapping[str, Any], name: str, words: Sequence[str],
-              default: Union[str, _Required] = _REQUIRED) -> str:
+              default: str | _Required = _REQUIRED) -> str:
     """A field as `check_word`."""
     value = body.get(name)
     return _absent(name, default) if value is None else check_word(value, name, words)
 
 
-def take_list(body: Mapping[str, Any], name: str, most: int, instead: str = "") -> List[Any]:
+def take_list(body: Mapping[str, Any], name: str, most: int, instead: str = "") -> list[Any]:
     """A list of at most `most` entries; `instead` says what to do where that is too few."""
     return _check_count(take(body, name, list), name, most, instead)
 
 
-def take_tags(body: Mapping[str, Any], name: str) -> Tuple[str, ...]:
+def take_tags(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """A list of tags, each once; empty where there is none."""
     return check_tags([check(tag, name, str) for tag in take(body, name, list, [])], name)
 
 
 # ---- a text field; absent and empty are the same, since a form sends its empty fields too
 
-@overload
-def read_whole(fields: Mapping[str, str], name: str, low: int, high: int) -> int: ...
-@overload
+if TYPE_CHECKING:
+    @overload
+    def read_whole(fields: Mapping[str, str], name: str, low: int, high: int) -> int: ...
+    @overload
+    def read_whole(fields: Mapping[str, str], name: str, low: int, high: int,
+                   default: D) -> int | D: ...
+
+
 def read_whole(fields: Mapping[str, str], name: str, low: int, high: int,
-               default: D) -> Union[int, D]: ...
-def read_whole(fields: Mapping[str, str], name: str, low: int, high: int,
-               default: Union[D, _Required] = _REQUIRED) -> Union[int, D]:
+               default: D | _Required = _REQUIRED) -> int | D:
     """A whole number from `low` to `high`, in decimal digits."""
     text = fields.get(name)
     return check_whole(_number(text), name, low, high) if text else _absent(name, default)
 
 
-@overload
-def read_id(fields: Mapping[str, str], name: str) -> int: ...
-@overload
-def read_id(fields: Mapping[str, str], name: str, default: D) -> Union[int, D]: ...
+if TYPE_CHECKING:
+    @overload
+    def read_id(fields: Mapping[str, str], name: str) -> int: ...
+    @overload
+    def read_id(fields: Mapping[str, str], name: str, default: D) -> int | D: ...
+
+
 def read_id(fields: Mapping[str, str], name: str,
-            default: Union[D, _Required] = _REQUIRED) -> Union[int, D]:
+            default: D | _Required = _REQUIRED) -> int | D:
     """An id, in decimal digits."""
     text = fields.get(name)
     return check_id(_number(text), name) if text else _absent(name, default)
 
 
-def read_ids(fields: Mapping[str, str], name: str) -> List[int]:
+def read_ids(fields: Mapping[str, str], name: str) -> list[int]:
     """At most MAX_IDS ids, with a comma between two. Empty stands for none, absent is an error."""
     text = fields.get(name)
     parts = _check_count(_absent(name, _REQUIRED) if text is None else text.split(","), name, MAX_IDS)
@@ -207,13 +229,16 @@ def read_text(fields: Mapping[str, str], name: str, limit: int, default: str = "
     return check_length(fields.get(name) or default, name, limit)
 
 
-@overload
-def read_word(fields: Mapping[str, str], name: str, words: Sequence[str]) -> str: ...
-@overload
+if TYPE_CHECKING:
+    @overload
+    def read_word(fields: Mapping[str, str], name: str, words: Sequence[str]) -> str: ...
+    @overload
+    def read_word(fields: Mapping[str, str], name: str, words: Sequence[str],
+                  default: D) -> str | D: ...
+
+
 def read_word(fields: Mapping[str, str], name: str, words: Sequence[str],
-              default: D) -> Union[str, D]: ...
-def read_word(fields: Mapping[str, str], name: str, words: Sequence[str],
-              default: Union[D, _Required] = _REQUIRED) -> Union[str, D]:
+              default: D | _Required = _REQUIRED) -> str | D:
     """One of `words`."""
     text = fields.get(name)
     return check_word(text, name, words) if text else _absent(name, default)
@@ -221,18 +246,18 @@ def read_word(fields: Mapping[str, str], name: str, words: Sequence[str],
 
 # ---- steps
 
-def _absent(name: str, default: Union[D, _Required]) -> D:
+def _absent(name: str, default: D | _Required) -> D:
     if isinstance(default, _Required):
         raise ProtocolError("%s is missing" % name)
     return default
 
 
-def _check_count(values: List[T], name: str, most: int, instead: str = "") -> List[T]:
+def _check_count(values: list[T], name: str, most: int, instead: str = "") -> list[T]:
     if len(values) > most:
         raise ProtocolError("%s has %d entries; at most %d%s" % (name, len(values), most, instead))
     return values
 
 
-def _number(text: str) -> Union[int, str]:
+def _number(text: str) -> int | str:
     """The whole number that a text is; one that is none stays as it is, for the message."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else text

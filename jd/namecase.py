@@ -1,15 +1,16 @@
 """Names of experiments are lower case. Earlier versions of this program told `Demo` from `demo`, and may have
 left directories of such names."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import List
 
 
-def others(directory: Path, name: str) -> List[Path]:
+def others(directory: Path, name: str) -> list[Path]:
     """What in `directory` differs from `name` in upper and lower case only; nothing where it cannot be
     listed. On a file system that does not tell the two apart, `name` itself is none of them."""
-    found: List[Path] = []
+    found: list[Path] = []
     try:
         listed = sorted(os.listdir(str(directory)))
     except OSError:

@@ -1,9 +1,11 @@
 """The name of a worker, as its id has it: `gpunode_egg_0`."""
 
+from __future__ import annotations
+
 import re
-from typing import NamedTuple, Optional
 
 from jd.protocol import MAX_NAME_CHARS
+from jd.shape import NamedTuple
 
 # Ids of published clients are read too: their host part may hold more than ours, and the instance may be a
 # token, of six characters before there were words and of ten since 1.28.
@@ -20,7 +22,7 @@ class WorkerName(NamedTuple):
     slot: int
 
 
-def split_worker_id(worker_id: str) -> Optional[WorkerName]:
+def split_worker_id(worker_id: str) -> WorkerName | None:
     """The parts of a worker id, or None where it has another form."""
     found = _WORKER_ID.fullmatch(worker_id)
     if found is None:

@@ -4,9 +4,10 @@ See docs/hub.md, "API". `access` decides the mode: it is Hub mode when there is 
 a server or a port.
 """
 
+from __future__ import annotations
+
 import re
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from jd import settings, settingvalues
 from jd.auth.tokenfiles import lifetime
@@ -14,10 +15,16 @@ from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.fields import take, take_number
 from jd.net.client import Client, Refusal
 from jd.net.finding import accessfile, probe
-from jd.net.retry import Uniform, retry, uniform_between
+from jd.net.retry import retry, uniform_between
 from jd.protocol import ProtocolError
 from jd.settings import WORKER, Setting
 from jd.shape import Shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
+
+    from jd.net.retry import Uniform
 
 ROUTE = "/api/worker/token"
 KEYS_PAGE = "/api-keys"
@@ -66,7 +73,7 @@ class Grant(Shape):
     _SECRET = ("token", "checkpoint_key")
 
     def __init__(self, token: str, server: str, since: float, expires: float, margin: float,
-                 checkpoint_key: Optional[str] = None) -> None:
+                 checkpoint_key: str | None = None) -> None:
         self.token = token
         self.server = server
         self.since = since
@@ -80,7 +87,7 @@ def _setting(name: str) -> Setting:
 
 
 def access(arguments: Mapping[str, str], environ: Mapping[str, str],
-           experiment: Optional[str] = None) -> Optional[Access]:
+           experiment: str | None = None) -> Access | None:
     """The mode rule: Hub and key, or None for a launch that names its server or port, or has no key.
 
     Raises UsageError for a key or URL that cannot be used, and what `hub_url` does.
@@ -96,7 +103,7 @@ def access(arguments: Mapping[str, str], environ: Mapping[str, str],
 
 
 def hub_url(arguments: Mapping[str, str], environ: Mapping[str, str],
-            experiment: Optional[str] = None) -> str:
+            experiment: str | None = None) -> str:
     """The Hub that is named, else that of the experiment's access file, else the default.
 
     Raises UsageError, and StorageError for an access file that cannot be used: the key must not go to
@@ -110,7 +117,7 @@ def hub_url(arguments: Mapping[str, str], environ: Mapping[str, str],
     return str(settings.resolve([_setting("hub")], arguments, environ)["hub"])
 
 
-def advised(hub: Access, experiment: Optional[str], environ: Mapping[str, str]) -> Access:
+def advised(hub: Access, experiment: str | None, environ: Mapping[str, str]) -> Access:
     """`hub` with how to reach a server without a Hub, where the experiment has the access file of one."""
     try:
         place = None if experiment is None else accessfile.find(experiment, environ)
@@ -150,7 +157,7 @@ def request_patiently(hub: Access, experiment: str,
     return retry(lambda: request(hub, experiment), BUSY_TRIES, _BUSY_PAUSES, _is_busy, sleep, uniform)
 
 
-_grants: Dict[Tuple[Access, str], Grant] = {}
+_grants: dict[tuple[Access, str], Grant] = {}
 
 
 def grant_for(hub: Access, experiment: str, fresh: bool = False) -> Grant:

@@ -3,8 +3,9 @@
 What is named wins, then the Hub's, then that of the experiment's access file, then the default of `server=`.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Protocol
 
 from jd import settings, settingvalues
 from jd.auth import hubtoken, tokentosend
@@ -16,29 +17,33 @@ from jd.settings import WORKER as TABLE
 from jd.settings import Setting
 from jd.shape import Shape
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping, Protocol
+
+    class Line(Protocol):
+        """What is said that a server is found by."""
+
+        @property
+        def arguments(self) -> Mapping[str, str]:
+            """What was typed."""
+
+        @property
+        def environ(self) -> Mapping[str, str]:
+            """The variables."""
+
+        @property
+        def experiment(self) -> str | None:
+            """Whose server it is about."""
+
+        @property
+        def hub(self) -> hubtoken.Access | None:
+            """Hub and key in Hub mode. Raises as `hubtoken.access`."""
+
+
 HUB = "the Hub"
 ACCESS_FILE = "access file"
 DEFAULT = "the default"
-
-
-class Line(Protocol):
-    """What is said that a server is found by."""
-
-    @property
-    def arguments(self) -> Mapping[str, str]:
-        """What was typed."""
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """The variables."""
-
-    @property
-    def experiment(self) -> Optional[str]:
-        """Whose server it is about."""
-
-    @property
-    def hub(self) -> Optional[hubtoken.Access]:
-        """Hub and key in Hub mode. Raises as `hubtoken.access`."""
 
 
 class Source(Shape):
@@ -48,8 +53,8 @@ class Source(Shape):
 
     _SECRET = ("token",)
 
-    def __init__(self, by: str, url: Optional[str] = None, path: Optional[Path] = None,
-                 hub: Optional[str] = None, stored: bool = False, token: Optional[str] = None) -> None:
+    def __init__(self, by: str, url: str | None = None, path: Path | None = None,
+                 hub: str | None = None, stored: bool = False, token: str | None = None) -> None:
         self.by = by
         self.url = url
         self.path = path
@@ -69,7 +74,7 @@ class Source(Shape):
             return "%s %s" % (self.by, self.hub)
         return "access file %s" % self.path if self.by == ACCESS_FILE else self.by
 
-    def to_json(self) -> Dict[str, Optional[str]]:
+    def to_json(self) -> dict[str, str | None]:
         """For programs."""
         return {"found_by": self.by, "file": None if self.path is None else str(self.path),
                 "hub": self.hub}
@@ -80,24 +85,24 @@ class Target(Shape):
 
     _SECRET = ("environ", "grant")
 
-    def __init__(self, source: Source, place: Place, environ: Mapping[str, str], grant:
-                 Optional[str] = None) -> None:
+    def __init__(self, source: Source, place: Place, environ: Mapping[str, str],
+                 grant: str | None = None) -> None:
         self.source = source
         self.place = place
         self.environ = environ
         self.grant = grant
 
-    def token(self) -> Optional[str]:
+    def token(self) -> str | None:
         """The token to send. Raises StorageError, UsageError."""
         return self.grant or tokentosend.bearer(self.place, self.environ)
 
-    def client(self, timeout: float, experiment: Optional[str]) -> Client:
+    def client(self, timeout: float, experiment: str | None) -> Client:
         """A client that sends it, for calls that are meant for `experiment`."""
         return Client(self.place.url, self.token, timeout, experiment, self.place.certificate,
                       self.place.hint, keep=True)
 
 
-def named(arguments: Mapping[str, str], environ: Mapping[str, str]) -> Optional[Source]:
+def named(arguments: Mapping[str, str], environ: Mapping[str, str]) -> Source | None:
     """The server that an argument or a variable names. Raises UsageError for a value that cannot be used."""
     values = settings.resolve([_setting("server"), _setting("port")], arguments, environ)
     for name in ("server", "port"):
@@ -160,7 +165,7 @@ def _nothing_names(line: Line, found: Source) -> str:
     if found.is_named or line.experiment is None:
         return ""
     try:
-        path: Optional[Path] = accessfile.path_of(line.experiment, line.environ)
+        path: Path | None = accessfile.path_of(line.experiment, line.environ)
     except JdError:
         path = None  # no home directory
     return "%s; this is about the default, %s" % (published.nothing_names(line.experiment, path), found.url)

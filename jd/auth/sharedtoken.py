@@ -4,14 +4,19 @@ send as `Authorization: Bearer …`.
 No text made here repeats a token.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from pathlib import Path
-from typing import Mapping, Optional, Union
 
 from jd import settings
 from jd.errors import StorageError, UsageError
 from jd.files import plainfile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
 MIN_TOKEN_CHARS = 16  # fewer could be guessed through an open port
 MAX_TOKEN_CHARS = 512
@@ -33,7 +38,7 @@ def _checked(token: str, origin: str) -> str:
     return token
 
 
-def read_token_file(path: Union[str, Path]) -> str:
+def read_token_file(path: str | Path) -> str:
     """The token in a file of one line; blanks around it do not count.
 
     Raises StorageError when the file cannot be read and UsageError when it holds no token of 16 to
@@ -52,7 +57,7 @@ def read_token_file(path: Union[str, Path]) -> str:
     return _checked(content.decode("latin-1").strip(" \t\r\n"), origin)
 
 
-def is_exposed(path: Union[str, Path]) -> bool:
+def is_exposed(path: str | Path) -> bool:
     """Whether group or others may read the file: worth a warning. False if it cannot be seen."""
     try:
         return bool(os.stat(path).st_mode & (stat.S_IRGRP | stat.S_IROTH))
@@ -60,7 +65,7 @@ def is_exposed(path: Union[str, Path]) -> bool:
         return False
 
 
-def worker_token(environ: Mapping[str, str] = os.environ) -> Optional[str]:
+def worker_token(environ: Mapping[str, str] = os.environ) -> str | None:
     """The token a worker sends: from JD_SERVER_TOKEN_FILE, else JD_SERVER_TOKEN, else none.
 
     Raises StorageError and UsageError as `read_token_file` does.
@@ -72,7 +77,7 @@ def worker_token(environ: Mapping[str, str] = os.environ) -> Optional[str]:
     return None if token is None else _checked(token, "JD_SERVER_TOKEN")
 
 
-def bearer(header_value: Optional[str]) -> Optional[str]:
+def bearer(header_value: str | None) -> str | None:
     """The token of an `Authorization` header; None for another scheme or a malformed value.
 
     The scheme's case does not count (RFC 9110, 11.1).

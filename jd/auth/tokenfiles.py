@@ -5,20 +5,25 @@ there, since the token in its environment is as old as the script. Nothing here 
 that is the job server's business.
 """
 
+from __future__ import annotations
+
 import json
-from typing import Any, Dict, Mapping, Optional
 
 from jd import paths
 from jd.errors import StorageError
 from jd.files import plainfile, safedirs
 from jd.protocol import is_experiment_name
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
 REGISTRY_FILE = "workers.db"
 _LATEST = 1e11  # Unix seconds: more is no time
 _PATIENCE = 2.0  # seconds for a lock on the registry; the token at hand is good enough after that
 
 
-def claims(token: str) -> Dict[str, Any]:
+def claims(token: str) -> dict[str, Any]:
     """What a JWT says of itself, unverified; empty for a token of another form."""
     parts = token.split(".")
     if len(parts) != 3:
@@ -38,21 +43,21 @@ def expiry(token: str) -> float:
     return 0.0 if end is None else end
 
 
-def lifetime(token: str) -> Optional[float]:
+def lifetime(token: str) -> float | None:
     """Seconds from the issue of a token to its end, which no clock of this node has a say in."""
     told = claims(token)
     begin, end = _time(told.get("iat")), _time(told.get("exp"))
     return None if begin is None or end is None or end <= begin else end - begin
 
 
-def _time(value: Any) -> Optional[float]:
+def _time(value: Any) -> float | None:
     """A claim that is a time. JSON of others has numbers that no float can hold, and NaN."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LATEST <= value <= _LATEST:
         return None
     return float(value)
 
 
-def newest(environ: Mapping[str, str]) -> Optional[str]:
+def newest(environ: Mapping[str, str]) -> str | None:
     """The token of the running job: of JD_WORKER_TOKEN and the worker's row, the later to expire.
 
     None where the worker gave none. A registry that cannot be read counts as empty.

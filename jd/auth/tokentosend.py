@@ -4,10 +4,11 @@ A published file may name a token file. Whoever wrote it could name another secr
 file is examined before it is read.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from pathlib import Path
-from typing import Dict, Mapping, Optional
 
 from jd import paths
 from jd.auth.sharedtoken import worker_token
@@ -16,16 +17,20 @@ from jd.files import safedirs
 from jd.net.finding.published import Place
 from jd.net.peer import portowner
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
+
 TOKEN_FILE = "JD_SERVER_TOKEN_FILE"
 
 
-def bearer(place: Place, environ: Mapping[str, str]) -> Optional[str]:
+def bearer(place: Place, environ: Mapping[str, str]) -> str | None:
     """The token to send: of an access file its own, which is that of this very server; else as
     `environ` says, or the token file. Raises StorageError, UsageError."""
     return place.token or worker_token(with_token_file(environ, place))
 
 
-def with_token_file(environ: Mapping[str, str], place: Place) -> Dict[str, str]:
+def with_token_file(environ: Mapping[str, str], place: Place) -> dict[str, str]:
     """`environ` with the token file of a place, unless it says itself which token counts.
 
     Raises StorageError for one that could be another secret of this user's, or another user's.

@@ -1,16 +1,21 @@
 """Registries that an earlier version has named with upper-case letters: no command of one experiment looks
 into them any more, since names are in lower case."""
 
+from __future__ import annotations
+
 import shlex
-from typing import List, Mapping
 
 from jd import namecase, paths
 from jd.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
-def told(experiment: str, environ: Mapping[str, str]) -> List[str]:
+
+def told(experiment: str, environ: Mapping[str, str]) -> list[str]:
     """What is to be said of those whose name is otherwise that of the experiment, and how to go on."""
-    found: List[str] = []
+    found: list[str] = []
     try:
         mine = paths.experiment_cache(experiment, environ)
     except UsageError:

@@ -4,8 +4,9 @@ What is typed or set wins, then the server of a worker that runs, then the Hub's
 experiment's access file, then the default of `server=`.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Optional, Protocol
 
 from jd.auth import jobserver
 from jd.auth.jobserver import ACCESS_FILE, Source, Target
@@ -14,27 +15,30 @@ from jd.net.finding import accessfile, published
 from jd.net.outbound import Address
 from jd.shape import Shape
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from jd.worker.local.registry import Registry
     from jd.worker.local.rows import Row
 
+    class Line(jobserver.Line, Protocol):
+        """What a command line says that a server is found by."""
+
+        @property
+        def registry(self) -> Registry:
+            """The registry of the experiment."""
+
+
 WORKER = "a running worker"
-
-
-class Line(jobserver.Line, Protocol):
-    """What a command line says that a server is found by."""
-
-    @property
-    def registry(self) -> "Registry":
-        """The registry of the experiment."""
 
 
 class Known(Shape):
     """What is known of the server here, with nobody asked. `url` is None where only a Hub or a file that
     is not there would tell; `access` is the access file that told it, and `error` what is wrong."""
 
-    def __init__(self, source: Optional[Source] = None, url: Optional[str] = None,
-                 access: Optional[accessfile.Place] = None, error: Optional[str] = None) -> None:
+    def __init__(self, source: Source | None = None, url: str | None = None,
+                 access: accessfile.Place | None = None, error: str | None = None) -> None:
         self.source = source
         self.url = url
         self.access = access
@@ -52,13 +56,13 @@ class Known(Shape):
             how += ", %s" % self.source.path
         return how if self.url is None else "%s  (%s)" % (shown_url(self.url), how)
 
-    def to_json(self) -> Dict[str, Optional[str]]:
+    def to_json(self) -> dict[str, str | None]:
         """For programs."""
         told = {"found_by": None, "file": None, "hub": None} if self.source is None else self.source.to_json()
         return dict({"url": None if self.url is None else shown_url(self.url)}, **told)
 
 
-def source(line: Line, row: "Optional[Row]" = None, workers: bool = True) -> Source:
+def source(line: Line, row: Row | None = None, workers: bool = True) -> Source:
     """How the server is found; nothing but files is looked at. `row` is the worker it is about. Without
     `workers` it is that of a launch, which looks at no other worker's.
 
@@ -81,7 +85,7 @@ def known(line: Line) -> Known:
         found = source(line)
     except JdError as error:
         return Known(error=str(error))
-    access: Optional[accessfile.Place] = None
+    access: accessfile.Place | None = None
     url = found.url
     try:
         if found.by == ACCESS_FILE and line.experiment is not None:
@@ -95,7 +99,7 @@ def known(line: Line) -> Known:
     return Known(found, url, access)
 
 
-def find(line: Line, row: "Optional[Row]" = None, found: Optional[Source] = None) -> Target:
+def find(line: Line, row: Row | None = None, found: Source | None = None) -> Target:
     """The server and its token; `found` is the source where that is known. Raises as `jobserver.find`."""
     return jobserver.find(line, found or source(line, row))
 

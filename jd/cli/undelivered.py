@@ -1,8 +1,12 @@
 """Results that wait for their server, as far as this machine sees them."""
 
-from typing import Mapping
+from __future__ import annotations
 
 from jd.worker.local import outboxes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
 
 def undelivered(experiment: str, environ: Mapping[str, str]) -> int:

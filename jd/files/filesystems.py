@@ -3,9 +3,10 @@
 SQLite's WAL needs shared memory and locks of one host: it is not for network file systems.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import List, Optional, Tuple
 
 # As the kernel names them in the mount table; FUSE ones have a prefix.
 NETWORK = frozenset((
@@ -17,14 +18,14 @@ MOUNT_TABLE = Path("/proc/self/mounts")
 MOUNT_INFO = Path("/proc/self/mountinfo")
 
 
-def type_of(path: Path, table: Path = MOUNT_TABLE) -> Optional[str]:
+def type_of(path: Path, table: Path = MOUNT_TABLE) -> str | None:
     """The file system type of a path that may not exist yet; None where there is no mount table."""
     try:
         text = table.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
     wanted = os.path.realpath(str(path))
-    best: Tuple[int, Optional[str]] = (-1, None)
+    best: tuple[int, str | None] = (-1, None)
     for mount_point, kind in _mounts(text):
         prefix = mount_point.rstrip("/") + "/"
         # The last one wins among equals: it is mounted over the others.
@@ -39,7 +40,7 @@ def is_network(path: Path, table: Path = MOUNT_TABLE) -> bool:
     return kind is not None and (kind in NETWORK or kind.startswith("fuse."))
 
 
-def passing(path: Path, table: Path = MOUNT_TABLE, mounts: Path = MOUNT_INFO) -> Optional[str]:
+def passing(path: Path, table: Path = MOUNT_TABLE, mounts: Path = MOUNT_INFO) -> str | None:
     """What a path is on, for people, if all of it goes with a container, a pod or the machine's memory; None
     where it stays, as far as the mount table tells."""
     kind = type_of(path, table)
@@ -65,7 +66,7 @@ def _is_of_pod(path: Path, mounts: Path) -> bool:
     return found
 
 
-def _mounts(text: str) -> List[Tuple[str, str]]:
+def _mounts(text: str) -> list[tuple[str, str]]:
     mounts = []
     for line in text.splitlines():
         fields = line.split(" ")

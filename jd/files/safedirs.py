@@ -14,6 +14,8 @@ Group 0 and a group of one's own (umask 002 is made for it) count as nobody else
 pod of Kubernetes, which opens all of a volume to its fsGroup at every start.
 """
 
+from __future__ import annotations
+
 import errno
 import grp
 import os
@@ -22,9 +24,9 @@ import stat
 from collections import deque
 from functools import lru_cache
 from pathlib import Path
-from typing import Deque, FrozenSet, NamedTuple, Optional, Tuple
 
 from jd.errors import StorageError
+from jd.shape import NamedTuple
 
 _MAX_LINKS = 40  # as many as Linux follows
 _TRIES = 100  # while somebody removes what is made
@@ -52,7 +54,7 @@ class Purpose(NamedTuple):
     private: bool = True
     mode: int = 0o700
     given: bool = False
-    trusted: FrozenSet[int] = frozenset()
+    trusted: frozenset[int] = frozenset()
     otherwise: str = ""
 
 
@@ -126,7 +128,7 @@ class Made:
         return is_new
 
 
-def check(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
+def check(path: Path, purpose: Purpose, top: Path | None = None) -> bool:
     """Whether the directory is there; raises UnsafePlace where it, or the way to it, is not safe.
 
     `top` is the part of `path` that the user named: from there on it is the purpose's own.
@@ -135,12 +137,12 @@ def check(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
     return _walk(path, purpose, top, False)[0] is None
 
 
-def check_file(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
+def check_file(path: Path, purpose: Purpose, top: Path | None = None) -> bool:
     """The same for a file, and for the directory that it is in."""
     return _walk(path, purpose, top, True)[0] is None
 
 
-def check_contents(directory: Path, purpose: Purpose, top: Optional[Path] = None) -> None:
+def check_contents(directory: Path, purpose: Purpose, top: Path | None = None) -> None:
     """`check_file` for every file in a directory of this program's: those that a version to come reads, too.
 
     Raises UnsafePlace, OSError.
@@ -151,7 +153,7 @@ def check_contents(directory: Path, purpose: Purpose, top: Optional[Path] = None
                 check_file(Path(entry.path), purpose, top)
 
 
-def make(path: Path, purpose: Purpose, top: Optional[Path] = None) -> "Made":
+def make(path: Path, purpose: Purpose, top: Path | None = None) -> Made:
     """Make the directory and what is missing above it; nothing where all is there.
 
     What it ends with has been looked at after it was made. Raises UnsafePlace, OSError.
@@ -167,7 +169,7 @@ def make(path: Path, purpose: Purpose, top: Optional[Path] = None) -> "Made":
     raise OSError(errno.EAGAIN, "other processes remove it again and again", str(path))
 
 
-def problem(path: Path, purpose: Purpose, top: Optional[Path] = None) -> Optional[UnsafePlace]:
+def problem(path: Path, purpose: Purpose, top: Path | None = None) -> UnsafePlace | None:
     """What `check` raises, for those who go on without the place; None too where only OSError tells."""
     try:
         check(path, purpose, top)
@@ -193,12 +195,12 @@ def shown(path: str) -> str:
 
 # ---- the walk
 
-def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> Tuple[Optional[str], _Part]:
+def _walk(path: Path, purpose: Purpose, top: Path | None, is_file: bool) -> tuple[str | None, _Part]:
     """The first part that is not there, None if all are; and the last that is. Raises UnsafePlace,
     OSError."""
     whole = path.absolute()
     own_from = len((whole if top is None else top.absolute()).parts) - 1
-    pending: Deque[Tuple[str, bool]] = deque(
+    pending: deque[tuple[str, bool]] = deque(
         (name, depth >= own_from) for depth, name in enumerate(whole.parts[1:], 1))
     user = os.geteuid()
     root = os.lstat("/")
@@ -234,7 +236,7 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> T
     return None, end
 
 
-def _part(path: str, holder: _Part, user: int, as_own: FrozenSet[int]) -> Optional[_Part]:
+def _part(path: str, holder: _Part, user: int, as_own: frozenset[int]) -> _Part | None:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -246,7 +248,7 @@ def _part(path: str, holder: _Part, user: int, as_own: FrozenSet[int]) -> Option
         found.st_uid == _hidden_uid() and holder.trusted and holder.closed), is_own)
 
 
-def _of_part(part: _Part, holder: _Part, user: int, private: bool) -> Optional[str]:
+def _of_part(part: _Part, holder: _Part, user: int, private: bool) -> str | None:
     """What is wrong with a part of the way, None if nothing is."""
     if not part.trusted and not (holder.trusted and holder.closed):
         return _BELONGS
@@ -257,7 +259,7 @@ def _of_part(part: _Part, holder: _Part, user: int, private: bool) -> Optional[s
     return _OPEN_TO_GROUP if private and part.open_to_group else None
 
 
-def _of_end(end: _Part, purpose: Purpose, is_file: bool) -> Optional[str]:
+def _of_end(end: _Part, purpose: Purpose, is_file: bool) -> str | None:
     """What is wrong with the last part, beyond what is with any."""
     private = purpose.private
     if not end.trusted and (is_file or private and not purpose.given):
@@ -268,7 +270,7 @@ def _of_end(end: _Part, purpose: Purpose, is_file: bool) -> Optional[str]:
     return _OPEN_TO_GROUP if private and end.open_to_group and (is_file or end.is_own) else None
 
 
-def _refuse(path: Path, purpose: Purpose, part: _Part, holder: _Part, reason: Optional[str]) -> None:
+def _refuse(path: Path, purpose: Purpose, part: _Part, holder: _Part, reason: str | None) -> None:
     if reason is None:
         return
     import shlex

@@ -4,15 +4,20 @@ The content goes into a temporary file beside its place, which is renamed over i
 the file meanwhile, or after a crash, finds the old content or the new one, never a part of it.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Iterator
 
 from jd.files import filesystems
 from jd.killpoint import killpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO, Iterator
 
 ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
 _DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.tmp")

@@ -5,8 +5,11 @@ an answer that two programs read in two ways is how somebody else's answer is sl
 joined, as a client has to (5.2).
 """
 
+from __future__ import annotations
+
 import re
-from typing import Dict, List, NamedTuple, Optional
+
+from jd.shape import NamedTuple
 
 MAX_BYTES = 64 * 1024
 MAX_FIELDS = 100
@@ -36,8 +39,8 @@ class Head(NamedTuple):
 
     status: int
     reason: str
-    fields: Dict[str, str]
-    length: Optional[int]
+    fields: dict[str, str]
+    length: int | None
     chunked: bool
     keep: bool
 
@@ -78,10 +81,10 @@ def parsed(head: bytes, method: str) -> Head:
     return Head(status, (first.group(3) or b"").decode("latin-1").strip(), fields, length, chunked, keep)
 
 
-def _fields(lines: List[bytes]) -> Dict[str, str]:
+def _fields(lines: list[bytes]) -> dict[str, str]:
     if len(lines) > MAX_FIELDS + 1:
         raise NotHttp("its answer has more than %d header fields" % MAX_FIELDS)
-    fields: Dict[str, str] = {}
+    fields: dict[str, str] = {}
     name = ""
     for line in lines[1:]:
         if line[:1] in (b" ", b"\t") and name:
@@ -96,7 +99,7 @@ def _fields(lines: List[bytes]) -> Dict[str, str]:
     return fields
 
 
-def _is_chunked(fields: Dict[str, str], minor: int) -> bool:
+def _is_chunked(fields: dict[str, str], minor: int) -> bool:
     codings = fields.get("transfer-encoding")
     if codings is None:
         return False
@@ -107,7 +110,7 @@ def _is_chunked(fields: Dict[str, str], minor: int) -> bool:
     return True
 
 
-def _length(fields: Dict[str, str]) -> Optional[int]:
+def _length(fields: dict[str, str]) -> int | None:
     told = fields.get("content-length")
     if told is None:
         return None

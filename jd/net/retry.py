@@ -1,18 +1,21 @@
 """Trying a call again: which failures may pass, how often, and how long to pause between."""
 
+from __future__ import annotations
+
 import time
-from typing import Callable, Tuple, TypeVar
 
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, TypeVar
+
+    T = TypeVar("T")
+    Uniform = Callable[[float, float], float]
+    """Draws a number between two others, as `random.uniform` does."""
 
 # docs/protocol.md, "What clients are known to retry on upload".
 RETRIED_STATUSES = frozenset((404, 408, 429, 500, 502, 503, 504))
-
-
-Uniform = Callable[[float, float], float]
-"""Draws a number between two others, as `random.uniform` does."""
 
 
 def uniform_between(low: float, high: float) -> float:
@@ -28,7 +31,7 @@ def is_temporary(error: JdError) -> bool:
     return isinstance(error, ServerUnreachable)
 
 
-def retry(call: Callable[[], T], attempts: int, pauses: Tuple[float, float],
+def retry(call: Callable[[], T], attempts: int, pauses: tuple[float, float],
           should_retry: Callable[[JdError], bool] = is_temporary,
           sleep: Callable[[float], None] = time.sleep, uniform: Uniform = uniform_between) -> T:
     """`call()`, up to `attempts` times, with random pauses of `pauses` (from, to) seconds between.

@@ -4,12 +4,14 @@ Control groups of version 1, 2 and both at once (cgroups(7), the kernel's admin-
 and cgroup-v2). Nothing here raises: what cannot be read or understood is None, an OOM count 0.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
 from jd.node import kernelfile
+from jd.shape import NamedTuple
 
 MAX_READ = 1024 * 1024
 MAX_CPUS = 65536
@@ -24,7 +26,7 @@ class Mount(NamedTuple):
     root: str
     point: str
     version: int
-    controllers: FrozenSet[str]
+    controllers: frozenset[str]
 
 
 class Memory(NamedTuple):
@@ -32,9 +34,9 @@ class Memory(NamedTuple):
     group from ours up leaves; all None where there is no limit. Usage leaves out file cache
     that can be dropped at once."""
 
-    limit: Optional[int]
-    usage: Optional[int]
-    available: Optional[int]
+    limit: int | None
+    usage: int | None
+    available: int | None
 
 
 def read_small(path: Path) -> str:
@@ -47,9 +49,9 @@ def read_small(path: Path) -> str:
 
 # ---- parsers
 
-def parse_memberships(text: str) -> Dict[str, str]:
+def parse_memberships(text: str) -> dict[str, str]:
     """`/proc/<pid>/cgroup` as controller → path; version 2 is the controller ""."""
-    groups: Dict[str, str] = {}
+    groups: dict[str, str] = {}
     for line in text.splitlines():
         parts = line.split(":", 2)
         if len(parts) == 3:
@@ -58,7 +60,7 @@ def parse_memberships(text: str) -> Dict[str, str]:
     return groups
 
 
-def parse_mounts(text: str) -> List[Mount]:
+def parse_mounts(text: str) -> list[Mount]:
     """The control group hierarchies of `/proc/<pid>/mountinfo` (proc(5))."""
     mounts = []
     for line in text.splitlines():
@@ -77,27 +79,27 @@ def _unescaped(path: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found.group(1), 8)), path)
 
 
-def parse_limit(text: str) -> Optional[int]:
+def parse_limit(text: str) -> int | None:
     """A limit in bytes or microseconds: None for "max", -1, and the numbers that mean no limit."""
     number = _whole(text)
     return number if number is not None and 0 <= number < _NO_LIMIT else None
 
 
-def parse_cpu_max(text: str) -> Optional[float]:
+def parse_cpu_max(text: str) -> float | None:
     """`cpu.max` ("200000 100000") as a number of cores."""
     fields = text.split()
     return cores(fields[0], fields[1]) if len(fields) == 2 else None
 
 
-def cores(quota: str, period: str) -> Optional[float]:
+def cores(quota: str, period: str) -> float | None:
     """A CPU quota and its period, both in microseconds, as a number of cores."""
     allowed, every = parse_limit(quota), parse_limit(period)
     return allowed / every if allowed and every else None
 
 
-def parse_cpuset(text: str) -> Optional[FrozenSet[int]]:
+def parse_cpuset(text: str) -> frozenset[int] | None:
     """A list like "0-3,8" as CPU numbers; None where it is empty or no such list."""
-    cpus: Set[int] = set()
+    cpus: set[int] = set()
     left = MAX_CPUS
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
@@ -111,9 +113,9 @@ def parse_cpuset(text: str) -> Optional[FrozenSet[int]]:
     return frozenset(cpus)
 
 
-def parse_table(text: str) -> Dict[str, int]:
+def parse_table(text: str) -> dict[str, int]:
     """Lines of "name number", as in memory.stat, memory.events and cpu.stat."""
-    table: Dict[str, int] = {}
+    table: dict[str, int] = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")
         number = _whole(value)
@@ -122,7 +124,7 @@ def parse_table(text: str) -> Dict[str, int]:
     return table
 
 
-def _whole(text: str) -> Optional[int]:
+def _whole(text: str) -> int | None:
     # Kernel numbers have at most 20 digits; int() of a very long text takes its time.
     try:
         return int(text) if len(text) <= 32 else None
@@ -151,8 +153,8 @@ class Groups:
         """What the groups from ours up leave us of the memory."""
         version, chain = self._memory
         limit_file = "memory.max" if version == 2 else "memory.limit_in_bytes"
-        tightest: Tuple[Optional[int], Optional[int]] = (None, None)
-        available: Optional[int] = None
+        tightest: tuple[int | None, int | None] = (None, None)
+        available: int | None = None
         for group in chain:
             limit = parse_limit(read_small(group / limit_file))
             if limit is None:
@@ -164,12 +166,12 @@ class Groups:
             available = left if available is None else min(available, left)
         return Memory(tightest[0], tightest[1], available)
 
-    def cpu_quota(self) -> Optional[float]:
+    def cpu_quota(self) -> float | None:
         """The smallest quota of the groups from ours up, in cores."""
         limited = self._quota_group()
         return limited[0] if limited is not None else None
 
-    def cpu_seconds(self) -> Optional[float]:
+    def cpu_seconds(self) -> float | None:
         """CPU time used so far in the group that has the quota, else in ours."""
         version, chain = self._cpu
         if not chain:
@@ -185,7 +187,7 @@ class Groups:
         nanoseconds = _whole(read_small(accounts[min(index, len(accounts) - 1)] / "cpuacct.usage"))
         return None if nanoseconds is None else nanoseconds / 1e9
 
-    def cpuset(self) -> Optional[FrozenSet[int]]:
+    def cpuset(self) -> frozenset[int] | None:
         """The CPUs that our group may run on."""
         for group in self._cpuset[1]:
             for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
@@ -207,9 +209,9 @@ class Groups:
                 return max(0, count)
         return max(0, parse_table(read_small(self._root / "proc/vmstat")).get("oom_kill", 0))
 
-    def _quota_group(self) -> Optional[Tuple[float, int]]:
+    def _quota_group(self) -> tuple[float, int] | None:
         version, chain = self._cpu
-        found: Optional[Tuple[float, int]] = None
+        found: tuple[float, int] | None = None
         for index, group in enumerate(chain):
             if version == 2:
                 quota = parse_cpu_max(read_small(group / "cpu.max"))
@@ -220,7 +222,7 @@ class Groups:
                 found = (quota, index)
         return found
 
-    def _chain(self, controller: str) -> Tuple[int, List[Path]]:
+    def _chain(self, controller: str) -> tuple[int, list[Path]]:
         """The version, and the directories from our group up to where the hierarchy is mounted."""
         for mount in self._mounts:
             if mount.version == 1 and controller in mount.controllers and controller in self._member:
@@ -230,7 +232,7 @@ class Groups:
                 return 2, self._directories(mount, self._member[""])
         return 0, []
 
-    def _directories(self, mount: Mount, path: str) -> List[Path]:
+    def _directories(self, mount: Mount, path: str) -> list[Path]:
         top = self._root / mount.point.lstrip("/")
         inside = _below(path, mount.root)
         chain = [top.joinpath(*inside[:depth]) for depth in range(len(inside), -1, -1)]
@@ -238,7 +240,7 @@ class Groups:
         return [group for group in chain if os.path.isdir(str(group))]  # False for whatever cannot be a path
 
 
-def _below(path: str, root: str) -> List[str]:
+def _below(path: str, root: str) -> list[str]:
     """The parts of a group's path below the root of its mount; none where it is not inside."""
     parts = [part for part in path.split("/") if part]
     above = [part for part in root.split("/") if part]
@@ -247,7 +249,7 @@ def _below(path: str, root: str) -> List[str]:
     return parts[len(above):]
 
 
-def _memory_usage(version: int, group: Path) -> Optional[int]:
+def _memory_usage(version: int, group: Path) -> int | None:
     name = "memory.current" if version == 2 else "memory.usage_in_bytes"
     usage = _whole(read_small(group / name))
     if usage is None:

@@ -4,16 +4,22 @@ A worker id is `{host}_{instance}_{slot}` (reference, section 2). A process is k
 and its start time, since a pid alone is given to another process sooner or later.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, AbstractSet, Callable, NamedTuple, Optional, Sequence
 
 from jd.node.cgroups import read_small
 from jd.node.instancewords import WORDS
+from jd.shape import NamedTuple
 from jd.workername import split_worker_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import random
+    from typing import AbstractSet, Callable, Sequence
+
+    Runner = Callable[[Sequence[str]], str]
 
 HOST_CHARS = 12
 _HASH_CHARS = 5  # 36^5: a cluster of 5,000 look-alike names has no two alike, most likely
@@ -38,12 +44,9 @@ class ProcessIdentity(NamedTuple):
     start_time: str
 
 
-Runner = Callable[[Sequence[str]], str]
-
-
 # ---- names
 
-def host_slug(hostname: Optional[str] = None) -> str:
+def host_slug(hostname: str | None = None) -> str:
     """1 to 12 characters a-z0-9 that stand for a host; the default is this one.
 
     The short name (up to the first dot) in lower case where it fits. A longer one, or one with
@@ -86,7 +89,7 @@ def _hashed(name: str) -> str:
 
 
 def new_worker_id(slot: int, taken: AbstractSet[str] = frozenset(),
-                  rng: Optional["random.Random"] = None, hostname: Optional[str] = None) -> str:
+                  rng: random.Random | None = None, hostname: str | None = None) -> str:
     """A worker id of this host whose instance is a word not in `taken`.
 
     `taken` holds worker ids or bare instances, of whatever host. Where every word is taken, the
@@ -105,7 +108,7 @@ def _instance_of(name: str) -> str:
     return name if parts is None else parts.instance
 
 
-def _token(chooser: "random.Random", used: AbstractSet[str]) -> str:
+def _token(chooser: random.Random, used: AbstractSet[str]) -> str:
     while True:
         token = "".join(chooser.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         if token not in used:
@@ -114,8 +117,8 @@ def _token(chooser: "random.Random", used: AbstractSet[str]) -> str:
 
 # ---- processes
 
-def process_identity(pid: Optional[int] = None, proc: Path = Path("/proc"),
-                     run: Optional[Runner] = None) -> Optional[ProcessIdentity]:
+def process_identity(pid: int | None = None, proc: Path = Path("/proc"),
+                     run: Runner | None = None) -> ProcessIdentity | None:
     """The identity of a running process, by default this one; None where there is no such process.
 
     A zombie, which only waits for its parent to ask, is not running. Where there is no /proc
@@ -137,8 +140,8 @@ class Here:
     while processes run (DHCP, `hostnamectl`).
     """
 
-    def __init__(self, hostname: Optional[str] = None, proc: Path = Path("/proc"),
-                 run: Optional[Runner] = None) -> None:
+    def __init__(self, hostname: str | None = None, proc: Path = Path("/proc"),
+                 run: Runner | None = None) -> None:
         self.host = _hostname() if hostname is None else hostname
         self._proc = proc
         self._run = run
@@ -163,19 +166,19 @@ class Here:
             bool(self.pid_namespace) or not self._has_proc)
 
     @property
-    def booted_at(self) -> Optional[float]:
+    def booted_at(self) -> float | None:
         """When this machine was started, in Unix seconds; None where that cannot be told."""
         seconds = _boot_time(self._proc)[len(_BTIME):]
         return float(seconds) if seconds.isdigit() else None
 
-    def start_time(self, pid: int) -> Optional[str]:
+    def start_time(self, pid: int) -> str | None:
         """When a process of this host started; None where there is none."""
         if self._has_proc:
             return _start_ticks(pid, self._proc)
         found = process_identity(pid, self._proc, self._run)
         return None if found is None else found.start_time
 
-    def began_at(self, pid: int) -> Optional[float]:
+    def began_at(self, pid: int) -> float | None:
         """The same in Unix seconds, to about a second; None also where that cannot be told."""
         ticks = self.start_time(pid) if self._has_proc else None
         booted = self.booted_at
@@ -184,7 +187,7 @@ class Here:
         return booted + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
-def _start_ticks(pid: int, proc: Path) -> Optional[str]:
+def _start_ticks(pid: int, proc: Path) -> str | None:
     # proc(5): "pid (comm) state ppid …"; comm may hold spaces and parentheses. The start time is
     # field 22, the 20th after the last parenthesis. Read bare: a clean-up asks for thousands.
     try:
@@ -201,7 +204,7 @@ def _start_ticks(pid: int, proc: Path) -> Optional[str]:
     return None if len(fields) < 20 or fields[0] in (b"Z", b"X", b"x") else fields[19].decode("ascii")
 
 
-def _from_proc(pid: int, proc: Path) -> Optional[ProcessIdentity]:
+def _from_proc(pid: int, proc: Path) -> ProcessIdentity | None:
     started = _start_ticks(pid, proc)
     if started is None:
         return None
@@ -217,7 +220,7 @@ def _boot_time(proc: Path) -> str:
     return ""
 
 
-def _from_ps(pid: int, run: Runner) -> Optional[ProcessIdentity]:
+def _from_ps(pid: int, run: Runner) -> ProcessIdentity | None:
     state, _, started = run(["ps", "-o", "stat=,lstart=", "-p", str(pid)]).strip().partition(" ")
     if not state or state.startswith("Z") or not started.strip():
         return None

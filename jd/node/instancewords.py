@@ -4,9 +4,9 @@ They are short, common and friendly, since they stand on dashboards and in log f
 them out to each other. Each is 3 to 6 letters a-z, so that a worker id needs no quoting anywhere.
 """
 
-from typing import Tuple
+from __future__ import annotations
 
-WORDS: Tuple[str, ...] = tuple("""
+WORDS: tuple[str, ...] = tuple("""
 abacus acorn acre adagio aerial album alcove alder alley alloy almond aloe alp alpaca alpha alpine
 alto amber anchor animal anise annex anorak answer antler anvil apex apiary apple apron aqua
 arable arbor arc arcade arch argon aroma array arrow artist ascent ash aspen aster astral astute

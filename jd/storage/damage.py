@@ -6,9 +6,14 @@ of a text in a row is nothing that SQLite notices: who reads the row as JSON doe
 catches one of these catches ERRORS.
 """
 
+from __future__ import annotations
+
 import json
 import sqlite3
-from typing import Any, Union
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class DamagedRow(ValueError):
@@ -23,7 +28,7 @@ _SAID_OF_DAMAGE = ("malformed", "not a database", "could not decode", "unsupport
 _SAID_OF_DISK = ("disk is full", "disk i/o error", "readonly database", "unable to open database file")
 
 
-def parsed(text: Union[str, bytes], what: str) -> Any:
+def parsed(text: str | bytes, what: str) -> Any:
     """The JSON that stands in a row; bytes where it may be no text any more. Raises DamagedRow, which names
     `what` it is."""
     try:

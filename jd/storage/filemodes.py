@@ -4,13 +4,19 @@ New files take the group and mode of the directory that they are put in, so call
 Secrets (tokens, keys, a PIN) are not made here: they are always for the user alone.
 """
 
+from __future__ import annotations
+
 import grp
 import os
 import stat
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional
 
 from jd.errors import UsageError
+from jd.shape import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
 
 
 class Modes(NamedTuple):
@@ -18,7 +24,7 @@ class Modes(NamedTuple):
 
     directory: int = 0o700
     file: int = 0o600
-    gid: Optional[int] = None
+    gid: int | None = None
 
 
 PRIVATE = Modes()

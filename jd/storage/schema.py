@@ -12,12 +12,13 @@ The table `schema_versions` tells which version of the program first wrote a sch
 which does not know it, can name the version that it takes.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import sqlite3
 import time
 from pathlib import Path
-from typing import Sequence
 
 import jd
 from jd.errors import DamagedFile, StorageError
@@ -25,6 +26,10 @@ from jd.files import filesystems
 from jd.killpoint import killpoint
 from jd.storage import damage, filemodes
 from jd.storage.filemodes import Modes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 KEPT_FOR = 30 * 86400.0  # seconds
 _SPARE = 16 * 1024 * 1024  # bytes that stay free on the disk

@@ -51,15 +51,14 @@ def test_commands_that_ask_nobody(tmp_path: Path, words: List[str], needed: Abst
 def test_commands_that_look_at_this_machine(tmp_path: Path) -> None:
     """They read registries, and no server is asked where no worker has died."""
     for line in (["expId=a", "worker-list"], ["exp-list"], ["completion", "words", "expId="]):
-        there = of_command(tmp_path, *line)
-        assert there & (NETWORK | PROCESSES | METADATA | {"dataclasses", "inspect"}) == set()
+        assert of_command(tmp_path, *line) & (NETWORK | PROCESSES | METADATA | SHAPES) == set()
 
 
 def test_commands_that_ask_a_server(tmp_path: Path) -> None:
     """TLS and proxies are for who has them, and all calls of a command share a connection."""
     with Keeper() as server:
         there = of_command(tmp_path, "expId=a", "server=" + server.url, "server-info")
-    dear = NETWORK | METADATA | {"encodings.idna", "dataclasses", "inspect", "hmac", "random"}
+    dear = NETWORK | METADATA | SHAPES | {"encodings.idna", "hmac", "random"}
     assert there & dear == {"socket"}
     assert "sqlite3" not in there, "there is no registry to clean up"
     assert server.asked == [(1, "GET"), (1, "GET")]

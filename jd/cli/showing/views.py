@@ -4,19 +4,24 @@ A row of another host is shown as such; whether its process lives cannot be judg
 wrote (host names, paths) is made safe for a terminal.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import terminal
 from jd.cli.context import Context
 from jd.node.identity import Here
+from jd.shape import NamedTuple
 from jd.worker.local.liveness import Life, life
 from jd.worker.local.rows import BUSY, DRAINING, IDLE, PAUSED, STARTING, STOPPING, Row
 from jd.workername import split_worker_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
     from jd.cli.target import Known
     from jd.worker.local.registry import Registry
 
@@ -39,7 +44,7 @@ class Seen(NamedTuple):
     life: Life
 
 
-def look(workers: "Registry", here: Here) -> List[Seen]:
+def look(workers: Registry, here: Here) -> list[Seen]:
     """The registered workers, without those that are dead. Raises StorageError."""
     seen = [Seen(row, life(row, here)) for row in workers.rows()]
     return [worker for worker in seen if worker.life is not Life.DEAD]
@@ -73,7 +78,7 @@ def short(host: str) -> str:
     return host if is_address else host.partition(".")[0]
 
 
-def counted(workers: Sequence[Seen]) -> Dict[str, int]:
+def counted(workers: Sequence[Seen]) -> dict[str, int]:
     """How many workers of this host have each status; every known status is there."""
     counts = dict.fromkeys(STATUSES, 0)
     for seen in workers:
@@ -87,7 +92,7 @@ def elsewhere(workers: Sequence[Seen]) -> int:
     return sum(seen.life is Life.ELSEWHERE for seen in workers)
 
 
-def worker_json(seen: Seen, now: float) -> Dict[str, Any]:
+def worker_json(seen: Seen, now: float) -> dict[str, Any]:
     """A worker for programs. Times are Unix seconds, durations seconds.
 
     `life` is alive, dead, or elsewhere; `status` is what the worker last said of itself.
@@ -105,16 +110,16 @@ def worker_json(seen: Seen, now: float) -> Dict[str, Any]:
     }
 
 
-def _since(moment: Optional[float], now: float) -> Optional[float]:
+def _since(moment: float | None, now: float) -> float | None:
     return None if moment is None else round(max(0.0, now - moment), 1)
 
 
-def ago(moment: Optional[float], now: float) -> str:
+def ago(moment: float | None, now: float) -> str:
     """How long ago something was, for people."""
     return "-" if moment is None else terminal.duration(now - moment) + " ago"
 
 
-def server_of(row: Row) -> Optional[str]:
+def server_of(row: Row) -> str | None:
     """The job server that a worker was started with, without credentials."""
     if not row.server:
         return None
@@ -123,7 +128,7 @@ def server_of(row: Row) -> Optional[str]:
 
 
 def worker_lines(workers: Sequence[Seen], here: Here, now: float,
-                 width: Optional[int] = None) -> List[str]:
+                 width: int | None = None) -> list[str]:
     """A table of workers in at most `width` columns, the header first.
 
     Machine types and tags are in it where somebody gave some. Where they do not fit, columns go from
@@ -149,8 +154,8 @@ def worker_lines(workers: Sequence[Seen], here: Here, now: float,
         _STYLES.get(seen.row.status, "") if seen.life is Life.ALIVE else "dim" for seen in workers])
 
 
-def fitted(header: List[str], rows: List[List[str]], width: Optional[int],
-           droppable: Sequence[str]) -> Tuple[List[str], List[List[str]]]:
+def fitted(header: list[str], rows: list[list[str]], width: int | None,
+           droppable: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """A table without the columns that do not fit, dropped in the order given; then its first
     column is cut."""
     for name in droppable:
@@ -181,7 +186,7 @@ def _shortened(text: str, room: int) -> str:
 
 
 def _coloured(lines: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]],
-              styles: Sequence[str]) -> List[str]:
+              styles: Sequence[str]) -> list[str]:
     """The lines of a table with a bold header and its status cells in colour."""
     at = header.index(_STATUS)
     start = sum(max(map(len, column)) + _GAP for column in list(zip(header, *rows))[:at])
@@ -217,20 +222,20 @@ def plain(text: object) -> str:
     return "".join(char if char.isprintable() else "?" for char in str(text))
 
 
-def server(known: "Known") -> List[Tuple[str, str]]:
+def server(known: Known) -> list[tuple[str, str]]:
     """The server as far as files tell, and what is wrong with that, as `facts` takes them."""
     problem = [] if known.error is None else [("problem", terminal.paint(plain(known.error), "red"))]
     return [("server", plain(known.shown))] + problem
 
 
-def facts(pairs: Sequence[Tuple[str, str]]) -> List[str]:
+def facts(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Aligned lines of a name and a value."""
     room = max(len(name) for name, _ in pairs) + _GAP
     return [(terminal.paint(name, "bold") + " " * (room - len(name)) + value).rstrip()
             for name, value in pairs]
 
 
-def width() -> Optional[int]:
+def width() -> int | None:
     """Columns of the terminal that stdout is; None where it is none: then nothing is cut."""
     if not terminal.is_terminal(sys.stdout):
         return None
@@ -242,7 +247,7 @@ def length(line: str) -> int:
     return len(_ESCAPE.sub("", line))
 
 
-def beside(left: List[str], right: List[str], columns: Optional[int]) -> List[str]:
+def beside(left: list[str], right: list[str], columns: int | None) -> list[str]:
     """Two blocks of lines side by side, where they fit into so many columns, else one below the other."""
     if not right:
         return left
@@ -254,7 +259,7 @@ def beside(left: List[str], right: List[str], columns: Optional[int]) -> List[st
         left + [""] * (rows - len(left)), right + [""] * (rows - len(right)))]
 
 
-def wrapped(name: str, style: str, text: str, columns: Optional[int]) -> List[str]:
+def wrapped(name: str, style: str, text: str, columns: int | None) -> list[str]:
     """A name in a style, and a text behind it in as many lines as it takes, those that follow indented."""
     start = len(name) + _GAP
     parts = [text]

@@ -1,15 +1,20 @@
 """Asking a job server how many jobs have which status, and why those that wait are not handed out."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from __future__ import annotations
 
 from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.net.client import Client, UnusableAnswer
 from jd.net.finding import probe
+from jd.shape import NamedTuple
 from jd.terminal import plural
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def job_counts(client: Client) -> Dict[str, int]:
+
+def job_counts(client: Client) -> dict[str, int]:
     """Jobs by status, in the order of a job's life.
 
     Raises ServerUnreachable or WrongPort where what answered is no job server, and what `Client.call`
@@ -32,8 +37,8 @@ class CodeMix(NamedTuple):
     """The versions of the code that the jobs of a sweep mix, with the number of jobs of each, at most one
     above `most_counted`; and what they differ in."""
 
-    versions: Tuple[Tuple[str, int], ...]
-    differ_in: Tuple[str, ...]
+    versions: tuple[tuple[str, int], ...]
+    differ_in: tuple[str, ...]
     most_counted: int
 
     def told(self) -> str:
@@ -51,21 +56,21 @@ class Pace(NamedTuple):
     will, attempts that failed in the last hour, and workers that are gone. None and nothing is what the
     server does not tell."""
 
-    per_hour: Optional[float] = None
-    eta: Optional[float] = None
-    next_retry: Optional[float] = None
-    workers: Tuple[Tuple[str, int], ...] = ()
-    finished: Optional[int] = None
-    coming_back: Optional[int] = None
-    failed_in_hour: Optional[int] = None
-    workers_left: Optional[int] = None
+    per_hour: float | None = None
+    eta: float | None = None
+    next_retry: float | None = None
+    workers: tuple[tuple[str, int], ...] = ()
+    finished: int | None = None
+    coming_back: int | None = None
+    failed_in_hour: int | None = None
+    workers_left: int | None = None
 
     @property
     def without_workers(self) -> bool:
         """Whether no worker takes jobs, as far as the server tells."""
         return bool(self.workers) and not any(n for name, n in self.workers if name != "paused")
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """For programs."""
         return {"per_hour": self.per_hour, "eta": self.eta, "next_retry": self.next_retry,
                 "workers": dict(self.workers), "finished": self.finished, "coming_back": self.coming_back,
@@ -97,12 +102,12 @@ class Standstill(NamedTuple):
 
     paused: bool = False
     paused_because: str = ""
-    cannot_run: Tuple[Tuple[Tuple[str, ...], int], ...] = ()
-    codes: Optional[CodeMix] = None
+    cannot_run: tuple[tuple[tuple[str, ...], int], ...] = ()
+    codes: CodeMix | None = None
     pace: Pace = Pace()
     ends: EndRule = EndRule()
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """For programs."""
         return {"paused": self.paused, "paused_because": self.paused_because or None,
                 "cannot_run": [{"needs": list(needs), "jobs": jobs} for needs, jobs in self.cannot_run],
@@ -121,7 +126,7 @@ def standstill(client: Client) -> Standstill:
     if not isinstance(answer, dict):
         return Standstill()
     because = answer.get("paused_because")
-    found: List[Tuple[Tuple[str, ...], int]] = []
+    found: list[tuple[tuple[str, ...], int]] = []
     entries = answer.get("cannot_run")
     for entry in entries if isinstance(entries, list) else []:
         needs, jobs = (entry.get("needs"), entry.get("jobs")) if isinstance(entry, dict) else (None, None)
@@ -131,7 +136,7 @@ def standstill(client: Client) -> Standstill:
                       _mix(answer.get("codes")), _pace(answer), _ends(answer))
 
 
-def _ends(told: Dict[str, Any]) -> EndRule:
+def _ends(told: dict[str, Any]) -> EndRule:
     spent, target = told.get("has_ended_by"), told.get("stop_when")
     jobs, hours = told.get("max_jobs"), told.get("max_hours")
     found = EndRule(target if isinstance(target, str) else "", jobs if isinstance(jobs, int) else 0,
@@ -140,12 +145,12 @@ def _ends(told: Dict[str, Any]) -> EndRule:
     return found._replace(**{name: getattr(EndRule(), name) for name in over})
 
 
-def _pace(told: Dict[str, Any]) -> Pace:
-    def number(name: str) -> Optional[float]:
+def _pace(told: dict[str, Any]) -> Pace:
+    def number(name: str) -> float | None:
         value = told.get(name)
         return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
-    def whole(name: str) -> Optional[int]:
+    def whole(name: str) -> int | None:
         value = told.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -157,7 +162,7 @@ def _pace(told: Dict[str, Any]) -> Pace:
                 whole("finished"), whole("coming_back"), whole("failed_in_hour"), whole("workers_left"))
 
 
-def _mix(told: object) -> Optional[CodeMix]:
+def _mix(told: object) -> CodeMix | None:
     if not isinstance(told, dict):
         return None
     try:

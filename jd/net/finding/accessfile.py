@@ -8,11 +8,12 @@ counts only if it belongs to this user alone, and is looked for only in a direct
 here shows the token.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from jd import paths, protocol, settingvalues
 from jd.errors import JdError, StorageError
@@ -20,7 +21,11 @@ from jd.fields import take
 from jd.files import safedirs, wholefile
 from jd.net.outbound import is_own_machine
 from jd.protocol import ProtocolError
-from jd.shape import Shape
+from jd.shape import NamedTuple, Shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
@@ -42,7 +47,7 @@ class Seat(NamedTuple):
     started: str
 
     @classmethod
-    def own(cls) -> "Seat":
+    def own(cls) -> Seat:
         """That of this process."""
         from jd.node.identity import Here  # scripts that find no access file do without
         here = Here()
@@ -65,9 +70,9 @@ class Place(Shape):
 
     _SECRET = ("token", "certificate")
 
-    def __init__(self, experiment: str, server_id: str, urls: Tuple[str, ...], host: str, seat: Seat,
-                 token: Optional[str] = None, certificate: Optional[str] = None,
-                 hub: Optional[str] = None) -> None:
+    def __init__(self, experiment: str, server_id: str, urls: tuple[str, ...], host: str, seat: Seat,
+                 token: str | None = None, certificate: str | None = None,
+                 hub: str | None = None) -> None:
         self.experiment = experiment
         self.server_id = server_id
         self.urls = urls
@@ -77,14 +82,14 @@ class Place(Shape):
         self.certificate = certificate
         self.hub = hub
 
-    def reachable(self) -> Tuple[str, ...]:
+    def reachable(self) -> tuple[str, ...]:
         """The URLs to try from here, best first; empty for a server that listens on the loopback of
         another machine."""
         own = tuple(url for url in self.urls if _is_loopback(url))
         others = tuple(url for url in self.urls if url not in own)
         return own + others if self.seat.machine == Seat.own().machine else others
 
-    def hub_here(self) -> Optional[str]:
+    def hub_here(self) -> str | None:
         """The Hub's URL. Raises StorageError for one that listens on the loopback of another machine."""
         if (self.hub is not None and _is_loopback(self.hub)
                 and self.seat.machine != Seat.own().machine):
@@ -93,14 +98,14 @@ class Place(Shape):
                                "start it there with --host 0.0.0.0")
         return self.hub
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, "experiment": self.experiment, "server_id": self.server_id,
                 "urls": list(self.urls), "host": self.host, "machine": self.seat.machine,
                 "pid_namespace": self.seat.pids, "pid": self.seat.pid, "started": self.seat.started,
                 "token": self.token, "certificate": self.certificate, "hub": self.hub}
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> "Place":
+    def from_json(cls, body: Mapping[str, Any]) -> Place:
         """Raises ProtocolError or ValueError."""
         urls = take(body, "urls", list)
         if not 1 <= len(urls) <= MAX_URLS or not all(isinstance(url, str) for url in urls):
@@ -134,7 +139,7 @@ def path_of(experiment: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 # ---- reading
 
-def read(path: Path) -> Optional[Place]:
+def read(path: Path) -> Place | None:
     """What the file says; None where there is none.
 
     Raises StorageError for a file that is not ours alone, and for one that says something else.
@@ -175,7 +180,7 @@ def parse(path: Path, content: bytes) -> Place:
                            "start the server again, or give server=") from None
 
 
-def find(experiment: str, environ: Mapping[str, str] = os.environ) -> Optional[Place]:
+def find(experiment: str, environ: Mapping[str, str] = os.environ) -> Place | None:
     """The access file of the experiment; None where there is none.
 
     Raises StorageError as `read`, for a directory in which others can write, and for the file of
@@ -199,7 +204,7 @@ def find(experiment: str, environ: Mapping[str, str] = os.environ) -> Optional[P
     return place
 
 
-def found(environ: Mapping[str, str] = os.environ) -> Tuple[Path, ...]:
+def found(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     """All access files, whatever they say."""
     try:
         names = sorted(os.listdir(str(directory(environ))))

@@ -5,8 +5,9 @@ no such route; `GET /job_counts` then shows that it is one. That request carries
 only where JSON came back, as from our servers.
 """
 
+from __future__ import annotations
+
 import sys
-from typing import Any, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from jd import protocol
@@ -15,6 +16,11 @@ from jd.net.answerhead import NotHttp
 from jd.net.client import Client, OtherExperiment, SpeaksTls, UnusableAnswer, other_experiment
 from jd.net.peer.portowner import ForeignServer
 from jd.net.peer.proof import Unproven
+from jd.shape import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
 
 JOB_SERVER = "job server"
 DASHBOARD = "dashboard"
@@ -34,9 +40,9 @@ class Answerer(NamedTuple):
     """Who answers, as far as it tells. `api_port` is told by a dashboard."""
 
     kind: str
-    experiment: Optional[str] = None
-    version: Optional[str] = None
-    api_port: Optional[int] = None
+    experiment: str | None = None
+    version: str | None = None
+    api_port: int | None = None
 
 
 def check(client: Client, experiment: str) -> None:
@@ -116,7 +122,7 @@ def explained(client: Client, error: ServerRefused) -> JdError:
     return error
 
 
-def confirm(found: Answerer, shown: str, experiment: Optional[str]) -> None:
+def confirm(found: Answerer, shown: str, experiment: str | None) -> None:
     """Returns if `found`, who answers at the URL `shown`, can be the job server of `experiment`; None
     stands for any. Raises OtherExperiment, and WrongPort for a dashboard or a Hub."""
     if found.kind == HUB:
@@ -153,7 +159,7 @@ def _have_proven(client: Client) -> None:
         raise _judged(error) or error from error
 
 
-def _judged(error: JdError) -> Optional[JdError]:
+def _judged(error: JdError) -> JdError | None:
     """What a failed call tells of who answers: ServerUnreachable for nobody, OtherExperiment or
     WrongPort for somebody else; None for a refusal that is worded as ours are."""
     if isinstance(error, ServerRefused):
@@ -171,7 +177,7 @@ def _judged(error: JdError) -> Optional[JdError]:
     return error
 
 
-def _speaks_no_tls(cause: Optional[BaseException]) -> bool:
+def _speaks_no_tls(cause: BaseException | None) -> bool:
     """Whether a call of https failed since the other end does not speak TLS."""
     if "ssl" not in sys.modules:
         return False
@@ -190,14 +196,14 @@ def _no_job_server(client: Client, route: str, answer: object) -> WrongPort:
                      "check server= and port=")
 
 
-def _plain(value: object) -> Optional[str]:
+def _plain(value: object) -> str | None:
     """A name from an answer, safe on a terminal."""
     if not isinstance(value, str):
         return None
     return "".join(c if c.isprintable() else "?" for c in value[:protocol.MAX_NAME_CHARS])
 
 
-def _with_port(url: str, port: Optional[int]) -> str:
+def _with_port(url: str, port: int | None) -> str:
     """`url` with another port; a placeholder where that is not known."""
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -11,10 +11,11 @@ else can have written it: the file and the directories above it are examined as 
 (jd/files/safedirs.py). A colleague's file can be used by naming its owner in JD_TRUST_USER.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from pathlib import Path
-from typing import Callable, Mapping, Optional, Sequence
 
 from jd import protocol, settings, settingvalues, terminal
 from jd.errors import JdError, StorageError
@@ -22,6 +23,10 @@ from jd.files import plainfile, safedirs
 from jd.net.finding import accessfile
 from jd.net.peer import portowner
 from jd.shape import Shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping, Sequence
 
 WAIT = 600.0  # seconds that a launch waits for the file: its server may still be queued
 LOOK_EVERY = 1.0  # seconds
@@ -40,8 +45,8 @@ class Place(Shape):
     _SECRET = ("token", "certificate")
     _BESIDE = ("hint",)
 
-    def __init__(self, url: str, token_file: Optional[str] = None, token: Optional[str] = None,
-                 certificate: Optional[str] = None, hint: str = "") -> None:
+    def __init__(self, url: str, token_file: str | None = None, token: str | None = None,
+                 certificate: str | None = None, hint: str = "") -> None:
         self.url = url
         self.token_file = token_file
         self.token = token
@@ -49,12 +54,12 @@ class Place(Shape):
         self.hint = hint
 
 
-def file_of(server: str) -> Optional[Path]:
+def file_of(server: str) -> Path | None:
     """The file that a value of `server=` names; None for a URL."""
     return Path(server[len(settingvalues.PUBLISHED):]) if server.startswith(settingvalues.PUBLISHED) else None
 
 
-def read(path: Path, preferred: Optional[str] = None, ask: bool = True) -> Optional[Place]:
+def read(path: Path, preferred: str | None = None, ask: bool = True) -> Place | None:
     """What the file says; None while there is none, or nothing in it.
 
     Of the URLs of an access file the first that answers is taken, with `ask` false the first of all;
@@ -78,7 +83,7 @@ def read(path: Path, preferred: Optional[str] = None, ask: bool = True) -> Optio
     return _of_lines(path, text)
 
 
-def found(experiment: str, environ: Mapping[str, str], ask: bool = True) -> Optional[Place]:
+def found(experiment: str, environ: Mapping[str, str], ask: bool = True) -> Place | None:
     """The server of the experiment by its access file, as `read` tells it; None where there is none.
 
     Raises StorageError as `read` and `accessfile.find`.
@@ -89,7 +94,7 @@ def found(experiment: str, environ: Mapping[str, str], ask: bool = True) -> Opti
     return of_access(accessfile.path_of(experiment, environ), access, None, ask)
 
 
-def of_access(path: Path, access: accessfile.Place, preferred: Optional[str] = None,
+def of_access(path: Path, access: accessfile.Place, preferred: str | None = None,
               ask: bool = True) -> Place:
     """The server of an access file as it is reached from here, as `read` tells it. Raises StorageError."""
     again = "jd_server --expId %s" % access.experiment
@@ -112,7 +117,7 @@ def of_access(path: Path, access: accessfile.Place, preferred: Optional[str] = N
     return Place(url, None, access.token, access.certificate, hint)
 
 
-def current(server: str, path: Optional[str]) -> Place:
+def current(server: str, path: str | None) -> Place:
     """The server of a launch that was stored: where `path`, the file that named it, says now, else
     where it was."""
     try:
@@ -140,7 +145,7 @@ def wait_for(path: Path, say: Callable[[str], None], patience: float = WAIT,
     until = clock() + patience
     said = False
     while True:
-        stale: Optional[Stale] = None
+        stale: Stale | None = None
         try:
             place = read(path)
         except Stale as error:
@@ -158,7 +163,7 @@ def wait_for(path: Path, say: Callable[[str], None], patience: float = WAIT,
         sleep(LOOK_EVERY)
 
 
-def nothing_names(experiment: str, path: Optional[Path]) -> str:
+def nothing_names(experiment: str, path: Path | None) -> str:
     """For messages about the default address: that nobody names a server of the experiment, and that
     its access file, `path`, is not here either; None stands for no home directory."""
     there = "there is no home directory to look for its access file in" if path is None else (
@@ -176,7 +181,7 @@ def purpose() -> safedirs.Purpose:
 
 # ---- how
 
-def _of_lines(path: Path, text: str) -> Optional[Place]:
+def _of_lines(path: Path, text: str) -> Place | None:
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:

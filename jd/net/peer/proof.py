@@ -14,15 +14,20 @@ It is for tokens that both sides have. The tokens of a Hub and API keys are not 
 checks them.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
-from typing import Callable, Mapping, Optional
 from urllib.parse import urlencode
 
 from jd import protocol
 from jd.net.connection import Connection
 from jd.net.peer import socketowner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping
 
 API_KEY_PREFIX = "jd_"
 _NONCE = re.compile(r"[0-9a-f]{32}")
@@ -37,7 +42,7 @@ class OtherToken(Unproven):
     """What answers speaks this protocol, and says that our token is not its own."""
 
 
-def is_shared(token: Optional[str]) -> bool:
+def is_shared(token: str | None) -> bool:
     """Whether server and client have this token alike: no API key, and no JWT (RFC 7519) of a Hub."""
     return token is not None and not token.startswith(API_KEY_PREFIX) and not (
         token.startswith("eyJ") and token.count(".") == 2)
@@ -78,8 +83,8 @@ def demand(connection: Connection, token: str, prefix: str, headers: Mapping[str
         raise ConnectionResetError("it closes the connection after one answer")
 
 
-def given(query: Mapping[str, str], token: Optional[str],
-          refuse: Callable[[str], Exception]) -> Mapping[str, Optional[str]]:
+def given(query: Mapping[str, str], token: str | None,
+          refuse: Callable[[str], Exception]) -> Mapping[str, str | None]:
     """What a server answers to a question for proof: nothing where it was not asked, `proof` None to who
     does not know its token. `refuse` makes the error for a question of another form."""
     if "nonce" not in query or token is None:

@@ -9,6 +9,8 @@ Two kinds of sockets are reported with inode 0 and user 0 although they are not 
 has closed, and one that its listener has not accepted yet. Callers have to tell them apart.
 """
 
+from __future__ import annotations
+
 import errno
 import functools
 import ipaddress
@@ -17,7 +19,12 @@ import pwd
 import socket
 import struct
 import sys
-from typing import Iterable, Iterator, NamedTuple, Optional, Tuple
+
+from jd.shape import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator
 
 _SOCK_DIAG = 4  # linux/netlink.h: NETLINK_SOCK_DIAG
 _BY_FAMILY = 20  # linux/sock_diag.h: SOCK_DIAG_BY_FAMILY
@@ -57,7 +64,7 @@ class Entry(NamedTuple):
         return self.state not in _UNCONNECTED
 
 
-def client_uid(accepted: socket.socket) -> Optional[int]:
+def client_uid(accepted: socket.socket) -> int | None:
     """The user whose socket is at the other end of an accepted connection.
 
     None where that cannot be told: the connection is not from this machine, its client has closed
@@ -75,7 +82,7 @@ def client_uid(accepted: socket.socket) -> Optional[int]:
     return None if is_ambiguous(entry.uid) else entry.uid
 
 
-def server_uid(connected: socket.socket) -> Optional[int]:
+def server_uid(connected: socket.socket) -> int | None:
     """The user who has the other end of a connection that was made to this machine.
 
     That is who has accepted it; until somebody has, whose listener it waits for: if the listener is
@@ -105,7 +112,7 @@ def is_within_machine(connected: socket.socket) -> bool:
     return here.address == there.address or ipaddress.ip_address(there.address).is_loopback
 
 
-def is_trusted(uid: Optional[int]) -> bool:
+def is_trusted(uid: int | None) -> bool:
     """Whether it is this process's own user, or root, who could be any."""
     return uid in (os.geteuid(), _ROOT)
 
@@ -129,7 +136,7 @@ def described(uid: int) -> str:
     return "uid %d" % uid if name == str(uid) else "%s (uid %d)" % (name, uid)
 
 
-def uid_of(name: str) -> Optional[int]:
+def uid_of(name: str) -> int | None:
     """The number of a user who is given by name or number; None for a name that is not known."""
     try:
         return pwd.getpwnam(name).pw_uid
@@ -141,7 +148,7 @@ def uid_of(name: str) -> Optional[int]:
 
 # ---- addresses
 
-def _place(address: Tuple[object, ...]) -> Place:
+def _place(address: tuple[object, ...]) -> Place:
     """Raises OSError for what is no address of IP."""
     try:
         number = ipaddress.ip_address(str(address[0]).partition("%")[0])
@@ -154,7 +161,7 @@ def _place(address: Tuple[object, ...]) -> Place:
 
 # ---- the kernel's table
 
-def _entry(local: Place, remote: Place) -> Optional[Entry]:
+def _entry(local: Place, remote: Place) -> Entry | None:
     """The socket with these ends; for one that does not exist, the listener that it would come to.
 
     None where neither is there. Raises OSError where the kernel does not tell.
@@ -169,7 +176,7 @@ def _entry(local: Place, remote: Place) -> Optional[Entry]:
     return _of_tables(local, remote)
 
 
-def _by_netlink(local: Place, remote: Place) -> Optional[Entry]:
+def _by_netlink(local: Place, remote: Place) -> Entry | None:
     """Ask for one socket. Raises OSError where it cannot be asked."""
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
@@ -189,7 +196,7 @@ def _by_netlink(local: Place, remote: Place) -> Optional[Entry]:
     return _read_answer(answer, local, remote)
 
 
-def _read_answer(answer: bytes, local: Place, remote: Place) -> Optional[Entry]:
+def _read_answer(answer: bytes, local: Place, remote: Place) -> Entry | None:
     """The socket that an answer describes; None if it says that there is none. Raises OSError."""
     if len(answer) < _HEADER.size + 4:
         raise OSError("a short answer")
@@ -217,7 +224,7 @@ def _netlink_works() -> bool:
         return _by_netlink(_place(listener.getsockname()), Place(bytes(4), 0)) is not None
 
 
-def _of_tables(local: Place, remote: Place) -> Optional[Entry]:
+def _of_tables(local: Place, remote: Place) -> Entry | None:
     """The same from the tables in /proc. Raises OSError where there are none.
 
     They have a line for each socket of the machine, so this takes milliseconds where there are many.
@@ -263,10 +270,10 @@ def _table_place(word: bytes) -> Place:
     return _place((str(ipaddress.ip_address(raw)), int(port, 16)))
 
 
-def find(rows: Iterable[Row], local: Place, remote: Place) -> Optional[Entry]:
+def find(rows: Iterable[Row], local: Place, remote: Place) -> Entry | None:
     """The row with these ends, else the listener that is meant by `local`: the one on its very
     address before one on all addresses, of which that of IPv6 comes last."""
-    best: Optional[Tuple[int, Entry]] = None
+    best: tuple[int, Entry] | None = None
     for row in rows:
         if row.local.port != local.port:
             continue

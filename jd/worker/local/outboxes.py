@@ -8,12 +8,13 @@ A result that waits is a file `<job>-<attempt>-<random>.json`, whoever delivers 
 `<job>-<attempt>-<random>@<holder>.json`, and its files are in a directory of their own beside it.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import time
 from pathlib import Path
-from typing import AbstractSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from jd import paths
 from jd.errors import StorageError, UsageError
@@ -21,7 +22,12 @@ from jd.files import plainfile, safedirs
 from jd.files.safedirs import UnsafePlace
 from jd.killpoint import killpoint
 from jd.protocol import is_experiment_name
+from jd.shape import NamedTuple
 from jd.worker.local import caches
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import AbstractSet, Iterable, Iterator, Mapping
 
 SUFFIX = ".json"
 FILES_NAME = re.compile(r"[A-Za-z0-9-]{1,100}\.files")  # of the directory of a result's files
@@ -37,7 +43,7 @@ class Place(NamedTuple):
     path: Path
     purpose: safedirs.Purpose
     top: Path
-    needs: Optional[Path] = None
+    needs: Path | None = None
 
     @property
     def is_possible(self) -> bool:
@@ -48,7 +54,7 @@ class Place(NamedTuple):
         """Raises UnsafePlace, OSError."""
         safedirs.make(self.path, self.purpose, self.top)
 
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         """Of the results in it, in no order that means something. Raises UnsafePlace, OSError."""
         try:
             if not safedirs.check(self.path, self.purpose, self.top):
@@ -68,7 +74,7 @@ def near(experiment: str, environ: Mapping[str, str]) -> Place:
     return Place(paths.outbox_root(environ) / experiment, safedirs.CACHE, paths.cache_root(environ))
 
 
-def lasting(experiment: str, environ: Mapping[str, str]) -> List[Place]:
+def lasting(experiment: str, environ: Mapping[str, str]) -> list[Place]:
     """Places that outlast an allocation and that all nodes share, the best one first."""
     return [Place(root / experiment, safedirs.OUTBOX, root.parent, needs)
             for root, needs in paths.lasting_outbox_roots(environ)]
@@ -81,18 +87,18 @@ def first(experiment: str, environ: Mapping[str, str]) -> Place:
     return possible[0] if possible else near(experiment, environ)
 
 
-def beside(experiment: str, environ: Mapping[str, str]) -> List[Place]:
+def beside(experiment: str, environ: Mapping[str, str]) -> list[Place]:
     """Where other launches may have left results: the cache that is used without JD_CACHE_PATH."""
     return [near(experiment, other) for other in caches.others(environ)]
 
 
-def in_cache(experiment: str, environ: Mapping[str, str]) -> List[Place]:
+def in_cache(experiment: str, environ: Mapping[str, str]) -> list[Place]:
     """The places in the cache, also that of earlier versions. Raises UsageError where no home is known."""
     return [near(experiment, environ), Place(paths.old_outbox_dir(experiment, environ), safedirs.CACHE,
                                              paths.cache_root(environ))]
 
 
-def everywhere(experiment: str, environ: Mapping[str, str]) -> List[Place]:
+def everywhere(experiment: str, environ: Mapping[str, str]) -> list[Place]:
     """All places where results of an experiment may wait, also those of earlier versions."""
     found = lasting(experiment, environ)
     for cache in [environ, *caches.others(environ)]:
@@ -103,9 +109,9 @@ def everywhere(experiment: str, environ: Mapping[str, str]) -> List[Place]:
     return found
 
 
-def waiting(places: Iterable[Place]) -> List[Path]:
+def waiting(places: Iterable[Place]) -> list[Path]:
     """All results in some places that no server has taken yet. Raises StorageError."""
-    found: List[Path] = []
+    found: list[Path] = []
     for place in places:
         try:
             found += [place.path / name for name in place.names()]
@@ -115,7 +121,7 @@ def waiting(places: Iterable[Place]) -> List[Path]:
     return found
 
 
-def known(environ: Mapping[str, str], cached: bool = False) -> List[str]:
+def known(environ: Mapping[str, str], cached: bool = False) -> list[str]:
     """Experiments that have a registry here, or results that wait; `cached`: in the cache. Raises
     StorageError, UnsafePlace."""
     names = set(caches.experiments(environ))
@@ -129,9 +135,9 @@ def known(environ: Mapping[str, str], cached: bool = False) -> List[str]:
     return sorted(names)
 
 
-def authors(experiment: str, environ: Mapping[str, str]) -> Set[str]:
+def authors(experiment: str, environ: Mapping[str, str]) -> set[str]:
     """The workers whose results wait for their server, as far as that can be read."""
-    found: Set[str] = set()
+    found: set[str] = set()
     for place in everywhere(experiment, environ):
         try:
             found.update(_author(place.path / name) for name in place.names())
@@ -140,7 +146,7 @@ def authors(experiment: str, environ: Mapping[str, str]) -> Set[str]:
     return found
 
 
-def old_ones(environ: Mapping[str, str]) -> Iterator[Tuple[str, Mapping[str, str]]]:
+def old_ones(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Experiments for which an earlier version has made an outbox, each with the surroundings of its cache.
 
     Raises StorageError, UnsafePlace.
@@ -152,7 +158,7 @@ def old_ones(environ: Mapping[str, str]) -> Iterator[Tuple[str, Mapping[str, str
 
 
 def carry_over(experiment: str, environ: Mapping[str, str], alive: AbstractSet[str],
-               now: Optional[float] = None) -> int:
+               now: float | None = None) -> int:
     """Move results that workers of earlier versions left beside the registry to where no published client
     removes them. Those of the workers `alive`, which deliver them themselves, stay. How many were moved.
 
@@ -187,7 +193,7 @@ def _author(path: Path) -> str:
     return str(_field(path, "worker_id"))
 
 
-def _files_of(path: Path) -> Optional[str]:
+def _files_of(path: Path) -> str | None:
     files = _field(path, "files")
     return files if isinstance(files, str) and FILES_NAME.fullmatch(files) else None
 
@@ -204,7 +210,7 @@ def _directories(root: Path) -> Iterator[str]:
     return (name for name in _listed(root) if is_experiment_name(name))
 
 
-def _listed(path: Path) -> List[str]:
+def _listed(path: Path) -> list[str]:
     try:
         return os.listdir(str(path))
     except OSError:

@@ -9,24 +9,14 @@ Launch configurations in it are executed by `restart` and `scale`: a file that s
 written is not read.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    AbstractSet,
-    Callable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-)
 
 from jd import paths
 from jd.auth.tokenfiles import REGISTRY_FILE
@@ -40,19 +30,21 @@ from jd.worker.local.registrylock import removing, using
 from jd.worker.local.rows import IDLE, STARTING, Row, row_of, select, stored
 from jd.worker.local.schema import FORMAT, WORDS, columns_of, migrate
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import random
+    from typing import AbstractSet, Callable, Iterator, Mapping, Sequence, TypeVar
+
+    T = TypeVar("T")
+    _Ask = Callable[[sqlite3.Connection, AbstractSet[str]], T]
 
 FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
 _TRIES = 20  # to get into a file that somebody takes away
 
+
 class NotEntered(StorageError):
     """A worker is not in its registry: its row has gone, or the whole file."""
-
-
-T = TypeVar("T")
-_Ask = Callable[[sqlite3.Connection, AbstractSet[str]], T]
 
 
 class Registry:
@@ -78,7 +70,7 @@ class Registry:
             raise self._unusable(error) from error
 
     @property
-    def file(self) -> Optional[Tuple[int, int]]:
+    def file(self) -> tuple[int, int] | None:
         """Which file it is, by device and number; None where there is none, or nobody can tell."""
         try:
             return _file_id(self.path)
@@ -87,14 +79,14 @@ class Registry:
 
     # ---- questions: nothing is written, and a registry that does not exist is empty
 
-    def rows(self, configs: bool = True) -> List[Row]:
+    def rows(self, configs: bool = True) -> list[Row]:
         """All workers, by host, instance and slot; without `configs` theirs are left empty."""
-        nobody: List[Row] = []
+        nobody: list[Row] = []
         return sorted(self._ask(lambda db, columns: [row_of(values) for values in db.execute(
             select(columns if configs else columns - {"config_json"}))], nobody),
             key=lambda row: (row.worker_id.rpartition("_")[0], row.slot))
 
-    def row(self, worker_id: str) -> Optional[Row]:
+    def row(self, worker_id: str) -> Row | None:
         """One worker, None if it is not registered."""
         found = self._ask(lambda db, columns: db.execute(
             select(columns) + " WHERE worker_id = ?", (worker_id,)).fetchone(), None)
@@ -107,8 +99,8 @@ class Registry:
     # ---- changes
 
     def reserve(self, slots: Sequence[int], config: Mapping[str, object], here: Here, now: float,
-                rng: Optional["random.Random"] = None, instance: Optional[str] = None,
-                token: str = "") -> List[str]:
+                rng: random.Random | None = None, instance: str | None = None,
+                token: str = "") -> list[str]:
         """Enter workers that are about to start, under one new instance word; gives their ids.
 
         They are this process's own until each calls `settle`. `instance` reuses a word instead:
@@ -135,7 +127,7 @@ class Registry:
         """The worker itself has started: from now on its row is about this process."""
         self.settle_all([(worker_id, process_id, log_path, here.own)], now)
 
-    def settle_all(self, started: Sequence[Tuple[str, int, Path, ProcessIdentity]],
+    def settle_all(self, started: Sequence[tuple[str, int, Path, ProcessIdentity]],
                    now: float) -> None:
         """The same for several at once: id, process_id, log and identity of each."""
         with self._change() as db:
@@ -146,8 +138,8 @@ class Registry:
                   stored(log_path), now, IDLE, worker_id)
                  for worker_id, process_id, log_path, identity in started])
 
-    def update(self, worker_id: str, status: str, job_id: Optional[int],
-               last_ping_at: Optional[float], session: str = "", paused_because: str = "") -> bool:
+    def update(self, worker_id: str, status: str, job_id: int | None,
+               last_ping_at: float | None, session: str = "", paused_because: str = "") -> bool:
         """What the worker does now; `last_ping_at` is its last heartbeat that was answered, `session` what it
         calls itself there, `paused_because` why the server has paused it by itself. Returns whether the
         experiment was told to drain since the worker was entered, by whatever client. Raises NotEntered."""
@@ -248,7 +240,7 @@ class Registry:
 
     # ---- the ways in
 
-    def _ask(self, question: "_Ask[T]", empty: T) -> T:
+    def _ask(self, question: _Ask[T], empty: T) -> T:
         """The answer from one consistent state. No lock is taken that a writer would have to wait
         for longer than the question lasts, and no table is changed."""
         if not self.exists:
@@ -293,7 +285,7 @@ class Registry:
         or while this process waited; what is written to such a file is lost, so another is made.
         """
         for _ in range(_TRIES):
-            made: Optional[Tuple[int, int]] = None
+            made: tuple[int, int] | None = None
             try:
                 if create:
                     made = self._make_file()
@@ -328,7 +320,7 @@ class Registry:
             raise
         return db
 
-    def _make_file(self) -> Optional[Tuple[int, int]]:
+    def _make_file(self) -> tuple[int, int] | None:
         """Make the file if it is missing; which file that is. Nobody else may read it: it holds
         tokens, whatever the umask says and whoever made it."""
         safedirs.make(self.path.parent, safedirs.CACHE, self._top)
@@ -382,7 +374,7 @@ class Registry:
         return StorageError("the worker registry %s cannot be used: %s" % (self.path, reason), hint)
 
 
-def _insert(db: sqlite3.Connection, rows: Sequence[Tuple[object, ...]]) -> None:
+def _insert(db: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
     db.executemany(
         "INSERT INTO workers (worker_id, exp_id, pid, process_id, runner_id, entry_script, machine_type,"
         " log_path, started_at, status, config_json, host, boot_id, start_time, pid_namespace, worker_token,"
@@ -402,7 +394,7 @@ def _take_word(db: sqlite3.Connection, word: str) -> None:
         db.execute("UPDATE %s SET taken = 1 WHERE name = ?" % WORDS, (word,))
 
 
-def _file_id(path: Path) -> Optional[Tuple[int, int]]:
+def _file_id(path: Path) -> tuple[int, int] | None:
     try:
         found = os.stat(str(path))
     except FileNotFoundError:

@@ -5,13 +5,18 @@ journal of the file that came in its place for a leftover of its own, and delete
 of somebody's transaction. So nothing is removed while anybody is at work, in any process.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
 
 LOCK_NAME = "registry.lock"  # beside the directories of the experiments
 _POLL = 0.005  # seconds
@@ -50,7 +55,7 @@ def has_locks(root: Path) -> bool:
 
 
 @contextmanager
-def _lock_file(root: Path) -> Iterator[Optional[int]]:
+def _lock_file(root: Path) -> Iterator[int | None]:
     """A descriptor of its own: flock tells descriptors apart, so threads count as well."""
     try:
         fd = os.open(str(root / LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,7 +68,7 @@ def _lock_file(root: Path) -> Iterator[Optional[int]]:
         os.close(fd)
 
 
-def _flock(fd: int, kind: int) -> Optional[bool]:
+def _flock(fd: int, kind: int) -> bool | None:
     """Whether the lock is had now; None where there are no locks."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)

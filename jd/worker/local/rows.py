@@ -4,13 +4,19 @@ Published clients write into the same tables (see `schema`). A row of such a cli
 process identity, its launch configuration has other names, and any column may hold a value of any type.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import os
-from typing import AbstractSet, Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from jd.node.identity import ProcessIdentity
+from jd.shape import NamedTuple
 from jd.workername import split_worker_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import AbstractSet, Any, Mapping, Sequence
 
 LATEST = 1e11  # Unix seconds, some thousand years from now
 STARTING = "starting"
@@ -39,11 +45,11 @@ class Row(NamedTuple):
     log_path: str
     started_at: float
     status: str
-    current_job_id: Optional[int]
-    last_ping_at: Optional[float]
+    current_job_id: int | None
+    last_ping_at: float | None
     host: str
     pid_namespace: str
-    identity: Optional[ProcessIdentity]
+    identity: ProcessIdentity | None
     config: Mapping[str, Any] = {}
     worker_token: str = ""
     session: str = ""
@@ -55,7 +61,7 @@ class Row(NamedTuple):
                                      if name not in ("config", "worker_token"))
 
     @property
-    def tags(self) -> Tuple[str, ...]:
+    def tags(self) -> tuple[str, ...]:
         """What its launch said that this machine has, besides the machine type."""
         given = self.config.get("tags")
         return tuple(map(str, given)) if isinstance(given, list) else ()
@@ -116,7 +122,7 @@ def row_of(values: Sequence[object]) -> Row:
     )
 
 
-def stored(text: object) -> Union[str, bytes]:
+def stored(text: object) -> str | bytes:
     """Text for a column: the bytes of a path that is not UTF-8, which SQLite's text cannot hold."""
     try:
         str(text).encode("utf-8")
@@ -131,22 +137,22 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _number(value: object) -> Optional[float]:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _moment(value: object) -> Optional[float]:
+def _moment(value: object) -> float | None:
     """Unix seconds; what no calendar has is none."""
     number = _number(value)
     return number if number is not None and 0.0 <= number < LATEST else None
 
 
-def _whole(value: object) -> Optional[int]:
+def _whole(value: object) -> int | None:
     number = _number(value)
     return None if number is None or not math.isfinite(number) else int(number)
 
 
-def _config(text: object) -> Dict[str, Any]:
+def _config(text: object) -> dict[str, Any]:
     if not text:
         return {}
     try:

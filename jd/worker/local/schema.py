@@ -5,8 +5,13 @@ of ours has a default: they name the columns that they write. Tables and indexes
 use for they make themselves.
 """
 
+from __future__ import annotations
+
 import sqlite3
-from typing import AbstractSet, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import AbstractSet
 
 _WORKERS = """CREATE TABLE IF NOT EXISTS workers (
   worker_id    TEXT PRIMARY KEY,
@@ -18,7 +23,7 @@ _WORKERS = """CREATE TABLE IF NOT EXISTS workers (
 )"""
 _META = "CREATE TABLE IF NOT EXISTS experiment_meta (exp_id TEXT PRIMARY KEY)"
 _TEXT = "TEXT NOT NULL DEFAULT ''"
-_COLUMNS: Tuple[Tuple[str, str, str], ...] = (
+_COLUMNS: tuple[tuple[str, str, str], ...] = (
     # Published clients write these, and cannot start a worker where `runner_id` is missing.
     ("workers", "runner_id", _TEXT),
     ("workers", "machine_type", "TEXT NOT NULL DEFAULT 'worker'"),

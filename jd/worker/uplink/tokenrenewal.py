@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from jd import terminal, threads
 from jd.auth import tokentosend
@@ -18,9 +18,11 @@ from jd.auth.hubtoken import Access, Grant, HubRefused, advised, grant_for, requ
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.finding import published
 from jd.net.peer.portowner import VARIABLE, trusting
-from jd.net.retry import Uniform
 from jd.threads import Reported
 from jd.worker.config import WorkerConfig
+
+if TYPE_CHECKING:
+    from jd.net.retry import Uniform
 
 ATTEMPTS = 5  # in a row, before it is said that the Hub is away
 PAUSES = (1.0, 20.0)  # seconds between them
@@ -68,7 +70,7 @@ class Renewal:
 
     def __init__(self, grant: Grant, ask: Ask, log: Callable[[str], None],
                  fresh: Callable[[Grant], None], refused: Callable[[], None],
-                 uniform: Uniform = random.uniform) -> None:
+                 uniform: "Uniform" = random.uniform) -> None:
         self._grant = grant
         self._ask = ask
         self._log = log

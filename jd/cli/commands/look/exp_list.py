@@ -1,7 +1,8 @@
 """`jd_worker_cli exp-list`: every experiment that has something on this machine."""
 
+from __future__ import annotations
+
 import sys
-from typing import Any, Dict, List
 
 from jd import paths, protocol, terminal
 from jd.cli.context import Context
@@ -12,6 +13,10 @@ from jd.worker.local import outboxes
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY, IDLE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def run(context: Context) -> int:
     """List experiments with worker counts (reference, section 2).
@@ -19,7 +24,7 @@ def run(context: Context) -> int:
     One whose registry cannot be read is said on stderr, and the others are listed: status 1.
     """
     context.words_exactly(0)
-    found: List[Dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     status = EXIT_OK
     for name in outboxes.known(context.environ):
         if not protocol.is_experiment_name(name):
@@ -35,7 +40,7 @@ def run(context: Context) -> int:
     return status
 
 
-def _experiment(context: Context, name: str) -> Dict[str, Any]:
+def _experiment(context: Context, name: str) -> dict[str, Any]:
     workers = views.look(Registry(name, context.environ), context.here)
     counts = views.counted(workers)
     return {"experiment": name, "workers": sum(counts.values()), "busy": counts[BUSY],
@@ -44,7 +49,7 @@ def _experiment(context: Context, name: str) -> Dict[str, Any]:
             "undelivered": undelivered(name, context.environ)}
 
 
-def _lines(found: List[Dict[str, Any]]) -> List[str]:
+def _lines(found: list[dict[str, Any]]) -> list[str]:
     keys = ["experiment", "workers", "busy", "idle", "elsewhere"]
     if any(experiment["undelivered"] for experiment in found):
         keys.append("undelivered")

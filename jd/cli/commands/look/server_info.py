@@ -1,13 +1,19 @@
 """`jd_worker_cli expId=... server-info`: the experiment as its server sees it."""
 
+from __future__ import annotations
+
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
 
 from jd import protocol, terminal
 from jd.cli.context import Context
 from jd.cli.showing import facts, views
 from jd.cli.sweep.jobcounts import Standstill, job_counts, standstill
+from jd.shape import NamedTuple
 from jd.terminal import plural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SHORTEST_BAR = 10  # characters
 _STYLES = {protocol.DONE: "green", protocol.ABORTED: "red", protocol.SERVED: "cyan"}
@@ -18,7 +24,7 @@ class Counts(NamedTuple):
     """Jobs by status at a moment of one monotonic clock."""
 
     server: str
-    jobs: Dict[str, int]
+    jobs: dict[str, int]
     at: float
     standstill: Standstill = Standstill()
 
@@ -36,18 +42,18 @@ class Counts(NamedTuple):
 def run(context: Context) -> int:
     """Job counts by status (reference, section 2)."""
     context.words_exactly(0)
-    first: List[Counts] = []
+    first: list[Counts] = []
 
     def fetch() -> Counts:
         client = context.client()
         return Counts(client.shown, job_counts(client), time.monotonic(), standstill(client))
 
-    def document(counts: Counts) -> Dict[str, Any]:
+    def document(counts: Counts) -> dict[str, Any]:
         return {"experiment": context.experiment, "server": counts.server, "counts": counts.jobs,
                 "total": counts.total, "done_share": counts.done / counts.total if counts.total else 0.0,
                 **counts.standstill.to_json()}
 
-    def draw(counts: Counts, columns: Optional[int]) -> List[str]:
+    def draw(counts: Counts, columns: int | None) -> list[str]:
         if not first:
             first.append(counts)
         return lines(counts, first[0], columns)
@@ -55,7 +61,7 @@ def run(context: Context) -> int:
     return facts.present(context, fetch, draw, document)
 
 
-def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
+def lines(counts: Counts, first: Counts, columns: int | None) -> list[str]:
     """Counts for people; with the bar, where they go to a terminal of so many columns. `first` is where an
     estimate of the time left begins, if the server tells none."""
     rows = [[views.plain(status), str(n), "" if status == protocol.DELETED else
@@ -71,7 +77,7 @@ def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
     return shown + views.beside(table, _pace(counts), columns) + _more(counts.standstill, columns)
 
 
-def _pace(counts: Counts) -> List[str]:
+def _pace(counts: Counts) -> list[str]:
     """How the sweep goes on, a line for each fact that the server tells."""
     pace, told = counts.standstill.pace, []
     if pace.per_hour is not None and not pace.without_workers:
@@ -96,7 +102,7 @@ def _pace(counts: Counts) -> List[str]:
     return views.facts(told) if told else []
 
 
-def _more(standstill: Standstill, columns: Optional[int]) -> List[str]:
+def _more(standstill: Standstill, columns: int | None) -> list[str]:
     """When the sweep ends by itself; why jobs that wait are not handed out, a line for each reason; and what
     the jobs mix."""
     found = []

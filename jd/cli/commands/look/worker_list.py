@@ -1,7 +1,8 @@
 """`jd_worker_cli expId=... worker-list`."""
 
+from __future__ import annotations
+
 import time
-from typing import List, Optional
 
 from jd.cli.context import Context
 from jd.cli.showing import facts, views
@@ -12,10 +13,10 @@ def run(context: Context) -> int:
     """List the workers of an experiment (reference, section 2)."""
     context.words_exactly(0)
 
-    def fetch() -> List[Seen]:
+    def fetch() -> list[Seen]:
         return views.look(context.registry, context.here)
 
-    def draw(workers: List[Seen], columns: Optional[int]) -> List[str]:
+    def draw(workers: list[Seen], columns: int | None) -> list[str]:
         if not workers:
             text = ("no workers of %s here; start some: jd_worker_cli expId=%s "
                     "entry_script=<path> num_workers=4" % (context.experiment, context.experiment))
