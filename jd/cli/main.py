@@ -3,6 +3,7 @@ needs; what is imported here each command waits for (tests/cli/test_startup.py).
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -80,6 +81,9 @@ def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     left = [problem for problem in problems if problem not in theirs]
     _warn(theirs)
     module = importlib.import_module(module_of(context.command.name))
+    if not gc.isenabled():  # until here: see the console script
+        gc.freeze()
+        gc.enable()
     try:
         with trusting(line.arguments.get("trust_user")):
             return int(module.run(context))

@@ -28,8 +28,8 @@ COMMANDS: Mapping[str, Tuple[float, List[str]]] = {
     "version": (2.5, ["version"]),
     "help": (2.5, ["help"]),
     "Tab": (2.5, ["completion", "words", "wor"]),
-    "worker-list": (5, [_EXP, "worker-list"]),
-    "server-info": (5, [_EXP, "server-info"]),
+    "worker-list": (4, [_EXP, "worker-list"]),
+    "server-info": (4.7, [_EXP, "server-info"]),
 }
 # How many milliseconds more than a bare start each may take, and the program.
 PROGRAMS: Mapping[str, Tuple[Optional[float], str]] = {

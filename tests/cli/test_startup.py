@@ -64,6 +64,12 @@ def test_commands_that_ask_a_server(tmp_path: Path) -> None:
     assert server.asked == [(1, "GET"), (1, "GET")]
 
 
+def test_garbage_is_looked_for_in_what_a_command_makes_alone(tmp_path: Path) -> None:
+    there = imported(tmp_path, "sys.argv[1:] = ['exp-list']; from jd.cli.__main__ import entry; import gc; "
+                               "entry(); assert gc.isenabled(); assert gc.get_freeze_count() > 5000")
+    assert "jd.cli.commands.look.exp_list" in there
+
+
 def test_the_library(tmp_path: Path) -> None:
     """Modules that jd itself imports at first use, and nothing of Python's that its own start leaves out."""
     alone = imported(tmp_path, "import os, __future__")
