@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable, Iterable, Iterator, Mapping, Union
 
     from jd.net.connection import Answer, Connection
+    from jd.net.sending import Piece
 
     FileSource = Union[str, "os.PathLike[str]", BinaryIO]
     Query = Mapping[str, object]
@@ -92,7 +93,7 @@ class _Request:
     """One request. `length` None: it has no body."""
 
     def __init__(self, method: str, route: str, query: Query | None, headers: Mapping[str, str],
-                 body: Iterable[bytes], length: int | None, timeout: float,
+                 body: Iterable[Piece], length: int | None, timeout: float,
                  met: Met | None = None) -> None:
         self.method = method
         self.route = route

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import select
 import socket
 
@@ -15,10 +16,12 @@ from jd.net.answerhead import NotHttp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Iterable, Iterator, Mapping
+    from typing import Any, BinaryIO, Iterable, Iterator, Mapping, Union
 
     from jd.net.connection import Answer, Connection
     from jd.net.outbound import Address
+
+    Piece = Union[bytes, "OpenFile"]
 
 CHUNK_BYTES = 256 * 1024
 # A server that refuses an upload half-way has answered by now; its answer is only to be picked up.
@@ -49,14 +52,26 @@ def unreadable(name: str, error: OSError) -> StorageError:
     return StorageError("%s cannot be read: %s" % (name, error.strerror or error))
 
 
+class OpenFile:
+    """A piece of a body that the system may send by itself. `sent` is how many of its bytes it has sent; the
+    pieces that follow are the others."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file = file
+        self.size = size
+        self.sent = 0
+
+
 def file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
-               suffix: bytes) -> Iterator[bytes]:
+              suffix: bytes) -> Iterator[Piece]:
     """The parts of an upload. The end is held back until the file is known to have kept its size,
     so that a server never takes a half-written file for a whole one."""
     yield prefix
+    whole = OpenFile(file, size)
+    yield whole
     try:
-        file.seek(0)
-        left = size
+        file.seek(whole.sent)
+        left = size - whole.sent
         while left:
             chunk = file.read(min(CHUNK_BYTES, left))
             if not chunk:
@@ -74,15 +89,15 @@ def file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
 
 
 def deliver(connection: Connection, method: str, target: str, headers: Mapping[str, str],
-            body: Iterable[bytes]) -> Answer:
+            body: Iterable[Piece]) -> Answer:
     """Send a request and return the answer, which a server may give before it has read all of the body."""
     pieces = iter(body)
     first = next(pieces, b"")
-    together = len(first) <= _TOGETHER
+    together = first if isinstance(first, bytes) and len(first) <= _TOGETHER else b""
     try:
-        connection.send_head(method, target, headers, first if together else b"")
+        connection.send_head(method, target, headers, together)
         for piece in pieces if together else itertools.chain((first,), pieces):
-            if not _send_piece(connection, piece):
+            if not _sent(connection, piece):
                 connection.whole = False
                 break
     except OSError:
@@ -98,26 +113,57 @@ def deliver(connection: Connection, method: str, target: str, headers: Mapping[s
     return connection.answer(method)
 
 
-def _send_piece(connection: Connection, piece: bytes) -> bool:
-    """Send one piece of a body; False if the server answered, or hung up, before it was through.
-
-    A server that refuses an upload need not read on: waiting for it to would end in a timeout, with
-    its answer unread.
-    """
+def _sent(connection: Connection, piece: Piece) -> bool:
+    """Send one piece of a body; False if the server answered, or hung up, before it was through."""
+    if isinstance(piece, OpenFile):
+        return _send_file(connection, piece)
     sock = connection.sock
-    # Over TLS a readable socket may mean a session ticket only.
-    if connection.secure or not hasattr(select, "poll"):
+    if not _can_be_polled(connection):
         sock.sendall(piece)
         return True
-    poll = select.poll()  # unlike select.select it takes descriptors above 1023
-    poll.register(sock, select.POLLIN | select.POLLOUT)
-    timeout = sock.gettimeout()
     rest = memoryview(piece)
     while rest:
-        events = poll.poll(None if timeout is None else timeout * 1000)
-        if not events:
-            raise socket.timeout("timed out")
-        if events[0][1] & ~select.POLLOUT:
+        if not _takes_more(sock):
             return False
         rest = rest[sock.send(rest):]
     return True
+
+
+def _send_file(connection: Connection, whole: OpenFile) -> bool:
+    """As `_sent`, for as much as the system sends by itself: to read and send it takes twice the time of the
+    processor."""
+    if not _can_be_polled(connection) or not hasattr(os, "sendfile"):
+        return True
+    sock = connection.sock
+    while whole.sent < whole.size:
+        if not _takes_more(sock):
+            return False
+        try:
+            sent = os.sendfile(sock.fileno(), whole.file.fileno(), whole.sent,
+                               min(CHUNK_BYTES, whole.size - whole.sent))
+        except OSError:
+            break  # of file or socket; whoever reads the one and sends to the other finds out, if they cannot
+        if not sent:
+            break  # the file has become shorter
+        whole.sent += sent
+    return True
+
+
+def _can_be_polled(connection: Connection) -> bool:
+    # Over TLS a readable socket may mean a session ticket only.
+    return not connection.secure and hasattr(select, "poll")
+
+
+def _takes_more(sock: socket.socket) -> bool:
+    """Wait until the connection takes more; False if the server answered, or hung up.
+
+    A server that refuses an upload need not read on: waiting for it to would end in a timeout, with
+    its answer unread. Raises socket.timeout.
+    """
+    poll = select.poll()  # unlike select.select it takes descriptors above 1023
+    poll.register(sock, select.POLLIN | select.POLLOUT)
+    timeout = sock.gettimeout()
+    events = poll.poll(None if timeout is None else timeout * 1000)
+    if not events:
+        raise socket.timeout("timed out")
+    return not events[0][1] & ~select.POLLOUT

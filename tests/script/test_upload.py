@@ -4,7 +4,7 @@ import pickle
 import random
 import tracemalloc
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Optional
 
 import pytest
 
@@ -170,6 +170,29 @@ def test_file_that_changes_meanwhile_is_an_error(stub: StubServer, job: Path, ha
     stub.wait_for(1)
     assert len(stub.asked) == 1
     assert stub.asked[0].length < int(stub.asked[0].headers["Content-Length"])  # never a whole request
+
+
+@pytest.mark.parametrize("good", [None, 0, 1])
+def test_what_the_system_does_not_send_by_itself_is_read_and_sent(
+        stub: StubServer, job: Path, monkeypatch: pytest.MonkeyPatch, good: Optional[int]) -> None:
+    """There are systems without sendfile (None), and files of which it sends nothing or the beginning."""
+    content = random.Random(1).getrandbits(8 * 1_000_000).to_bytes(1_000_000, "big")
+    (job / "model.pt").write_bytes(content)
+    calls: List[int] = []
+    real = os.sendfile
+
+    def limited(to: int, file: int, at: int, count: int) -> int:
+        calls.append(at)
+        if len(calls) > (good or 0):
+            raise OSError(errno.EINVAL, "not of this file system")
+        return real(to, file, at, min(count, 1000))
+    if good is None:
+        monkeypatch.delattr(os, "sendfile")
+    else:
+        monkeypatch.setattr(os, "sendfile", limited)
+    assert jd.jd_upload(job / "model.pt") == UPLOADED
+    assert content in stub.asked[0].body
+    assert calls == [at * 1000 for at in range(0 if good is None else good + 1)]
 
 
 # ---- as published clients have it
