@@ -1,6 +1,7 @@
+import errno
 import os
 from pathlib import Path
-from typing import BinaryIO, Optional, cast
+from typing import BinaryIO, List, Optional, Tuple, cast
 
 import pytest
 
@@ -50,6 +51,30 @@ def test_the_first_keeps_its_name_and_repeats_are_numbered(busy: Desk) -> None:
     assert newest.read_bytes() == b"2"
     exactly = busy.read(lambda db: files.latest_upload(db, busy.data_dir, 1, "metrics_v1.csv"))
     assert exactly.read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("system", ["takes it", "takes none", "has none"])
+def test_a_large_file_goes_to_the_disk_while_it_comes(busy: Desk, monkeypatch: pytest.MonkeyPatch,
+                                                      system: str) -> None:
+    advised: List[Tuple[int, int]] = []
+
+    def advise(descriptor: int, at: int, size: int, advice: int) -> None:
+        advised.append((at, size))
+        if system == "takes none":
+            raise OSError(errno.ENOSYS, "there is no such call")
+    if system == "has none":
+        monkeypatch.delattr(os, "posix_fadvise")
+    else:
+        monkeypatch.setattr(os, "posix_fadvise", advise)
+    content, piece = os.urandom(2 * files.WRITTEN_BACK + 5), files.WRITTEN_BACK // 2
+    incoming = files.Incoming(busy.data_dir)
+    for at in range(0, len(content), piece):
+        incoming.write(content[at:at + piece])
+    assert advised == ([] if system == "has none" else [
+        (0, files.WRITTEN_BACK), (files.WRITTEN_BACK, files.WRITTEN_BACK)])
+    incoming.settle()
+    assert incoming.path.read_bytes() == content
+    incoming.discard()
 
 
 def test_a_name_that_looks_like_a_version_is_not_overwritten(busy: Desk) -> None:

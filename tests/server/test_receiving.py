@@ -1,6 +1,7 @@
 """A file on its way from a request to the disk."""
 
 import asyncio
+import io
 import os
 import threading
 from pathlib import Path
@@ -51,10 +52,10 @@ def test_a_thread_gets_much_at_a_time(experiment: Any, monkeypatch: pytest.Monke
     written: List[int] = []
     real = Receiver._write
 
-    def watched(self: Receiver, events: Any) -> None:
+    def watched(self: Receiver, gathered: io.BytesIO) -> None:
         assert threading.current_thread() is not threading.main_thread()
-        written.append(sum(len(event.data) for event in events))
-        real(self, events)
+        written.append(gathered.tell())
+        real(self, gathered)
     monkeypatch.setattr(Receiver, "_write", watched)
     content = os.urandom(3 * GATHERED + 5)
     assert asyncio.run(received(experiment, content)) == content
@@ -68,7 +69,7 @@ def test_a_disk_that_is_full(experiment: Any, monkeypatch: pytest.MonkeyPatch, g
     """At the first write, in the middle, and with the last, whatever was received meanwhile."""
     calls: List[int] = []
 
-    def full(self: Receiver, events: Any) -> None:
+    def full(self: Receiver, gathered: io.BytesIO) -> None:
         calls.append(1)
         if len(calls) > good:
             raise StorageError("no space")
@@ -89,7 +90,7 @@ def test_a_file_that_is_too_large(experiment: Any, monkeypatch: pytest.MonkeyPat
 def test_who_leaves_while_it_is_written(experiment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     writing, go_on = threading.Event(), threading.Event()
 
-    def slow(self: Receiver, events: Any) -> None:
+    def slow(self: Receiver, gathered: io.BytesIO) -> None:
         writing.set()
         go_on.wait(60)
 

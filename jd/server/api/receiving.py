@@ -2,7 +2,8 @@
 
 import asyncio
 import functools
-from typing import Callable, Dict, List, Optional, Tuple
+import io
+from typing import Callable, Dict, Optional, Tuple
 
 from jd import fields
 from jd import protocol as p
@@ -49,19 +50,18 @@ class Receiver:
         attempts.check_running: before the file is read where its job is named before it, so that one that
         will not be taken is not written first."""
         parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
-        gathered: List[PartData] = []
-        size = 0
+        # Used in turn, again and again: new memory for each would be made page by page.
+        gathered, other = io.BytesIO(), io.BytesIO()
         async for chunk in request.stream():
             for event in parser.receive(chunk):
                 if not self._take(event) and isinstance(event, PartData):
-                    gathered.append(event)
-                    size += len(event.data)
+                    gathered.write(event.data)
             if self._named is not None:
                 named, self._named = self._named, None
                 await self._check(*named)
-            if size >= GATHERED:
+            if gathered.tell() >= GATHERED:
                 await self._begin(functools.partial(self._write, gathered))
-                gathered, size = [], 0
+                gathered, other = other, gathered
         if not parser.finished:
             raise HttpError(400, "the multipart body ends before its closing boundary")
         if not self._has_file:
@@ -121,9 +121,11 @@ class Receiver:
                 p.shown(self._current), MAX_FIELD))
         return True
 
-    def _write(self, events: List[PartData]) -> None:
-        for event in events:
-            if self.incoming.size + len(event.data) > p.MAX_FILE_BYTES:
-                raise HttpError(413, "the file is larger than %d MB, the most that is taken"
-                                % (p.MAX_FILE_BYTES // 2 ** 20))
-            self.incoming.write(event.data)
+    def _write(self, gathered: io.BytesIO) -> None:
+        size = gathered.tell()
+        if self.incoming.size + size > p.MAX_FILE_BYTES:
+            raise HttpError(413, "the file is larger than %d MB, the most that is taken"
+                            % (p.MAX_FILE_BYTES // 2 ** 20))
+        with gathered.getbuffer() as buffer:
+            self.incoming.write(buffer[:size])
+        gathered.seek(0)
