@@ -243,3 +243,37 @@ def test_the_best_run_and_its_file_are_three_clicks_away(browser: Browser, dashb
     browser.click(".plot-leaders tbody a", "#45")
     browser.click("a", "Download")
     wait_until(lambda: list(tmp_path.glob("result*.json")), message="the file is there")
+
+
+def test_the_leaderboard_waits_for_nothing_else(browser: Browser, dashboard: Dashboard) -> None:
+    give(dashboard)
+    browser.go(dashboard.page + "/jobs")
+    browser.run("""const real = window.fetch;
+        window.boards = 0;
+        window.fetch = async (url, ...more) => {
+          if (url.includes("/results/columns?")) await new Promise((go) => { window.release = go; });
+          if (url.includes("/results/leaders?")) window.boards += 1;
+          return real(url, ...more);
+        };""")
+    browser.click(".nav a", "Results")
+    browser.wait("window.release && document.querySelectorAll('.plot-leaders tbody tr').length === 20")
+    heads = "return [...document.querySelectorAll('.plot-leaders th .sort')].map((one) => one.textContent)"
+    assert browser.run(heads) == ["loss", "lr", "opt", "depth"]  # in their order; `kept` does not vary
+    best = column(browser, 2)
+    assert browser.run("return document.querySelector('.plot-heat') === null")
+    browser.run("window.release()")
+    browser.wait("document.querySelector('.plot-heat rect') !== null")
+    assert browser.run(heads) == ["loss", "lr", "depth", "opt"]  # as they matter
+    assert column(browser, 2) == best and browser.run("return window.boards") == 1
+
+
+def test_the_leaderboard_follows_columns_other_than_the_metric(browser: Browser,
+                                                               dashboard: Dashboard) -> None:
+    give(dashboard)
+    job = dashboard.create_jobs([{"lr": 5, "opt": "adam", "depth": 1, "kept": 1}])
+    dashboard.claim()
+    dashboard.upload(job, "result.json", b'{"loss": 0.001, "seconds": 6.25}')
+    browser.go(dashboard.page + "/results?metric=loss&columns=result.seconds")
+    browser.wait("document.querySelector('.plot-leaders tbody tr')?.cells[4].textContent === '6.25'")
+    dashboard.upload(job, "result.json", b'{"loss": 0.001, "seconds": 7.5}')
+    browser.wait("document.querySelector('.plot-leaders tbody tr')?.cells[4].textContent === '7.5'")

@@ -104,7 +104,30 @@ def test_leaders_are_those_of_plain_sorting(swept: Desk, by: Optional[str], down
             assert row.rank == 1 + len(ahead)
         else:
             assert row.rank is None
-    assert [row.id for row in ask(swept, Order(by, down), less, limit=7).rows] == wanted[:7]
+    for limit in (1, 7, 30):  # also in the middle of equal ones
+        assert ask(swept, Order(by, down), less, limit, ["param.lr", "result.acc", "result.loss"]) == (
+            78, found.rows[:limit])
+
+
+@pytest.mark.parametrize("less", [True, False])
+@pytest.mark.parametrize("down", [True, False])
+@pytest.mark.parametrize("text", ["", "status=DONE", "status=DELETED", "status!=DONE", "status=ABORTED"])
+def test_jobs_of_other_statuses_neither_show_nor_count(desk: Desk, text: str, down: bool, less: bool) -> None:
+    sweep(desk, parameters(), results())
+    moved = {job: "DELETED" if job % 5 == 0 else "SERVED" for job in range(1, 81) if job % 5 in (0, 3)}
+    for job, status in moved.items():
+        desk.write(lambda t: t.db.execute("UPDATE jobs SET status = ? WHERE id = ?", (status, job)).rowcount)
+    shown = {"": ("DONE", "SERVED"), "status!=DONE": ("SERVED", "DELETED")}.get(text, (text[7:],))
+    losses = {at + 1: found["loss"] for at, found in enumerate(results())
+              if math.isfinite(found.get("loss", math.nan)) and moved.get(at + 1, "DONE") in shown}
+    found = ask(desk, Order(None, down), less, 9, text=text)
+    assert found.total == len(losses)
+    wanted = sorted(losses, key=lambda job: (-losses[job] if down else losses[job], job))[:9]
+    assert [(row.id, row.value, row.status) for row in found.rows] == [
+        (job, losses[job], moved.get(job, "DONE")) for job in wanted]
+    assert [row.rank for row in found.rows] == [
+        1 + sum(loss < losses[job] if less else loss > losses[job] for loss in losses.values())
+        for job in wanted]
 
 
 def test_values_are_as_they_were_given_and_a_filter_counts(desk: Desk) -> None:

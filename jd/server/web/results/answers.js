@@ -1,6 +1,7 @@
 // What the Results page asks the server for.
 
 import {ask} from "../common.js";
+import {Exact} from "../exactjson.js";
 import {measuredFirst} from "../resultnames.js";
 
 const EXACT = ["parameters", "value", "bins", "given"];  // plots draw results as near as they can
@@ -12,19 +13,20 @@ export async function askNames() {
   return {parameters: found.parameters, results: order.map((name) => by.get(name))};
 }
 
-/** The jobs of a filter that have the metric, of many a sample, with what all of them span; and `counted`,
- * which asks what is counted over all of them: `counted("boxes", "cells" or "leaders", {name: value})`. Each
- * question is asked once. */
-export async function askResults({metric, filter}) {
+/** Asks what is counted over all jobs of a filter that have the metric: `counted("boxes", "cells" or
+ * "leaders", {name: value})`. Each question is asked once. */
+export function counting({metric, filter}) {
   const asked = new Map();
-  const counted = (what, values) => {
+  return (what, values) => {
     const path = `results/${what}?` + new URLSearchParams({metric, filter, ...values});
     if (!asked.has(path)) asked.set(path, ask(path, undefined, undefined, EXACT));
     return asked.get(path);
   };
-  const query = new URLSearchParams({metric, filter});
-  return {...await ask("results/columns?" + query, undefined, undefined, EXACT), counted};
 }
+
+/** The jobs of a filter that have the metric, of many a sample, with what all of them span. */
+export const askResults = ({metric, filter}) =>
+  ask("results/columns?" + new URLSearchParams({metric, filter}), undefined, undefined, EXACT);
 
 /** The metrics that jobs have reported while they ran. */
 export async function askReported() {
@@ -38,7 +40,14 @@ export function same(one, other) {
   const counts = ["total", "jobs", "nan", "infinite", "without"];
   return one.metric === other.metric && counts.every((name) => one[name] === other[name])
     && JSON.stringify(one.spread) === JSON.stringify(other.spread)
-    && one.ids.length === other.ids.length
-    && one.ids.every((id, at) => id === other.ids[at])
-    && one.values.every((value, at) => value === other.values[at]);
+    && alike(one.ids, other.ids) && alike(one.values, other.values)
+    && ["parameters", "results"].every((kind) => {
+      const columns = Object.entries(one[kind]), others = Object.keys(other[kind]);
+      return alike(columns.map(([name]) => name), others)
+        && columns.every(([name, column]) => alike(column, other[kind][name]));
+    });
 }
+
+const written = (value) => (value instanceof Exact ? value.text : value);
+const alike = (one, other) => one.length === other.length
+  && one.every((value, at) => written(value) === written(other[at]));

@@ -4,7 +4,7 @@ import {go, setQuery} from "../app.js";
 import {codeMix} from "../codemix.js";
 import {at, button, el, empty} from "../common.js";
 import {filterBox} from "../filterbox.js";
-import {askReported, askNames, askResults, same} from "./answers.js";
+import {askNames, askReported, askResults, counting, same} from "./answers.js";
 import {metricCard} from "./byparameter.js";
 import {isDark} from "../charts/colours.js";
 import {check, choice, fillBar} from "../charts/controls.js";
@@ -52,6 +52,7 @@ class ResultsPage {
     this.model = forestModel();
     this.importance = importanceCard(this.model, (name) => this.look(name));
     this.leaders = leaderboardCard(this.view, {keep, tools});
+    this.top = el("div", {class: "split wide-left"}, this.leaders.node, this.importance.node);
     this.plots = {
       metric: metricCard(this.view, {...follow, model: this.model}),
       heat: heatCard(this.view, {...follow, around: aroundCell}),
@@ -177,19 +178,39 @@ class ResultsPage {
     this.archive.href = at("/web/export.zip") + query;
     this.main.setAttribute("aria-busy", "true");
     try {
+      // The leaders come from an index; all else is counted over all jobs, and waits.
+      const counted = counting(this), refused = await this.lead(counted);
+      if (mine !== this.loads) return;
       const answer = await askResults(this);
       if (mine !== this.loads) return;
       this.box.say("");
-      if (!this.answer || !same(this.answer, answer)) {
-        this.answer = answer;
+      const known = this.answer && same(this.answer, answer);
+      if (!known) this.answer = answer;
+      this.answer.counted = counted;
+      if (!known) {
         this.draw();
         this.tools();
+      } else if (this.data) {
+        this.data.counted = counted;
+        if (refused) this.leaders.tell(refused);
       }
     } catch (error) {
       if (mine === this.loads) this.refuse(error);
     } finally {
       if (mine === this.loads) this.main.removeAttribute("aria-busy");
     }
+  }
+
+  /** Show the leaders; gives the error where there is one. Their columns are in their order when it is known
+   * how much parameters matter. */
+  async lead(counted) {
+    const {metric, less} = this;
+    const weights = this.data && this.data.metric === metric ? this.data.weights : null;
+    try {
+      await this.leaders.update({metric, less, counted, weights}, this.names);
+    } catch (error) { return error; }
+    if (!this.leaders.empty && !this.body.firstChild) this.body.append(this.top);
+    return null;
   }
 
   refuse(error) {
@@ -230,16 +251,15 @@ class ResultsPage {
     data.weights = weigh(data);
     this.drawLegend();
     const {metric, heat, parallel} = this.plots;
-    this.leaders.update(data, this.names);
+    this.leaders.update(data, this.names).catch(this.leaders.tell);
     for (const plot of [metric, heat, parallel]) plot.update(data);
     heat.node.hidden = data.columns.length < 2;
     parallel.node.hidden = data.columns.length < 1;
     metric.node.hidden = data.columns.length + data.others.length < 1;
     this.importance.update(data);
     if (this.body.contains(metric.node)) return;
-    const top = el("div", {class: "split wide-left"}, this.leaders.node, this.importance.node);
     const pair = el("div", {class: "split plot-pair"}, metric.node, heat.node);
-    this.body.replaceChildren(top, pair, parallel.node);
+    this.body.replaceChildren(this.top, pair, parallel.node);
   }
 
   /** Look at a parameter, at its partial dependence where there is one. */

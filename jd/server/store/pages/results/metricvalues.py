@@ -12,7 +12,7 @@ from jd import protocol as p
 from jd.server.store.files.resultfile import NAN
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
-from jd.server.store.search.conditions import Sql
+from jd.server.store.search.conditions import Filter, Sql
 
 _GOLDEN = 2654435761  # 2^32 by the golden ratio: multiples of it, modulo 2^32, lie evenly
 
@@ -70,6 +70,16 @@ def find(db: sqlite3.Connection, metric: str, filter_text: str, now: float) -> M
     nan = sum(1 for value in others.values() if value == NAN)
     return MetricValues([job_id for job_id, _ in rows], [value for _, value in rows],
                         number, nan, len(others) - nan, without)
+
+
+def left_out(db: sqlite3.Connection, wanted: Filter) -> Sql:
+    """A condition about `job_id`: that the job has none of the statuses which a filter leaves out."""
+    counts = jobs.counts(db)
+    others = tuple(status for status in p.JOB_STATUSES_ALL
+                   if status not in wanted.statuses and counts[status])
+    if not others:
+        return Sql("1")
+    return Sql("job_id NOT IN (SELECT id FROM jobs WHERE status IN (%s))" % conditions.marks(others), others)
 
 
 def _of_status(db: sqlite3.Connection, statuses: Sequence[str]) -> Set[int]:

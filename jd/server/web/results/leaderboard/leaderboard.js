@@ -3,7 +3,7 @@
 import {button, el} from "../../common.js";
 import {cut, metric as figure, number, status, value as written} from "../../format.js";
 import {lessIsBetter} from "../../direction.js";
-import {isNumber} from "../../exactjson.js";
+import {isNumber, stringify} from "../../exactjson.js";
 import {keeping} from "../../charts/controls.js";
 import {text} from "../../charts/drawing.js";
 import {jobLink} from "../../charts/plot.js";
@@ -16,9 +16,9 @@ const CUT = 20, CUT_CELL = 28;  // characters of a head and of a cell
 /** The card. `view` = {columns, sort, top} is what was chosen, which is told to `keep`; `tools(board)` gives
  * what can be done with what it shows, {update(), row(id)}: see leaderactions.js. */
 export function leaderboardCard(view, {keep, tools}) {
-  const ticked = new Set(), page = {names: null, data: null};
-  let asked = 0, shown = null;  // what was asked and the answer, which is shown until the next one comes
-  let stale = false;
+  const ticked = new Set(), page = {names: null, of: null};
+  let asked = 0, answered = null;  // what was asked and the answer, which is shown until the next one comes
+  let shown = null, drawn = "", stale = false;
   const board = {
     ticked, view,
     /** {metric, less, names (param.lr, …), rows, sort} as they are shown; null before the first answer. */
@@ -40,14 +40,16 @@ export function leaderboardCard(view, {keep, tools}) {
     el("div", {class: "card-head"}, el("h2", {}, "Leaderboard"), end,
       el("div", {class: "leader-tools"}, acts.node, columns)), say, sheet, foot);
 
-  const own = () => "result." + page.data.metric;
+  const own = () => "result." + page.of.metric;
   const known = (name) => {
     const [kind, list] = name.startsWith("result.") ? [7, page.names.results] : [6, page.names.parameters];
     return /^(result|param)\./.test(name) && list.some((one) => one.name === name.slice(kind));
   };
-  const sort = () => (view.sort && known(view.sort.by) ? view.sort : {by: own(), down: !page.data.less});
-  const usual = () =>
-    page.data.weights.slice(0, MOST_COLUMNS).map(({column}) => column.filterName);
+  const sort = () => (view.sort && known(view.sort.by) ? view.sort : {by: own(), down: !page.of.less});
+  // Before it is known how much parameters matter, those that vary in any jobs.
+  const usual = () => (page.of.weights ? page.of.weights.map(({column}) => column.filterName)
+    : page.names.parameters.filter(({distinct}) => distinct === null || distinct > 1)
+      .map(({name}) => "param." + name)).slice(0, MOST_COLUMNS);
   const chosen = () => {
     const some = (view.columns || []).filter(known);
     return some.length || view.columns?.length === 0 ? some.filter((name) => name !== own()) : usual();
@@ -57,35 +59,47 @@ export function leaderboardCard(view, {keep, tools}) {
     Object.assign(view, values);
     const {columns: names, sort: by, top} = view;
     keep({columns: names ? listText(names) : "", sort: sortText(by), top: top === TOPS[0] ? "" : top});
-    ask();
+    ask().catch(tell);
   }
 
   /** The better end first, then the other one, then by the metric again. */
   function sortBy(name) {
     const better = name.startsWith("result.") && !lessIsBetter(plainName(name)), now = sort();
     if (name === own()) {
-      const usualWay = now.by === name && now.down === !page.data.less;
-      return choose({sort: usualWay ? {by: name, down: page.data.less} : null});
+      const usualWay = now.by === name && now.down === !page.of.less;
+      return choose({sort: usualWay ? {by: name, down: page.of.less} : null});
     }
     if (now.by !== name) return choose({sort: {by: name, down: better}});
     return choose({sort: now.down === better ? {by: name, down: !better} : null});
   }
 
+  const tell = (error) => { say.textContent = error.message; };
+
+  /** Show what is wanted now, which is asked for where the last answer does not have it. */
   async function ask() {
-    const mine = (asked += 1), {data} = page, names = chosen(), by = sort();
-    try {
-      const {total, rows} = await data.counted("leaders", {less: Number(data.less), limit: view.top,
-        columns: listText(names), sort: by.by, down: Number(by.down)});
+    const mine = (asked += 1), {of: {metric, less, counted}} = page, names = chosen(), by = sort();
+    const order = {less: Number(less), limit: view.top, sort: by.by, down: Number(by.down)};
+    const key = JSON.stringify(order);
+    if (answered?.counted !== counted || answered.key !== key
+      || !names.every((name) => answered.names.includes(name))) {
+      const found = await counted("leaders", {...order, columns: listText(names)}).catch((error) => {
+        if (mine === asked) throw error;
+      });
       if (mine !== asked) return;
-      shown = {metric: data.metric, less: data.less, total, names, rows, sort: by};
-      say.textContent = "";
-      draw();
-    } catch (error) { if (mine === asked) say.textContent = error.message; }
+      answered = {counted, key, names, ...found};
+    }
+    const places = names.map((name) => answered.names.indexOf(name));
+    const rows = answered.rows.map((row) => ({...row, given: places.map((at) => row.given[at])}));
+    shown = {metric, less, total: answered.total, names, rows, sort: by};
+    say.textContent = "";
+    if (stringify(shown) !== drawn) draw();
+    else acts.update();
   }
 
   function draw() {
     stale = Boolean(sheet.querySelector(":popover-open"));  // somebody reads the menu of a row
     if (!shown || stale) return;
+    drawn = stringify(shown);
     const {metric, total, rows, sort: by} = shown, way = by.down ? "highest" : "lowest";
     const there = new Set(rows.map(({id}) => id));
     for (const id of [...ticked]) if (!there.has(id)) ticked.delete(id);
@@ -104,10 +118,12 @@ export function leaderboardCard(view, {keep, tools}) {
   }
 
   return {
-    node, choose,
-    update(data, names) {
-      Object.assign(page, {data, names});
-      ask();
+    node, choose, tell,
+    get empty() { return !shown || !shown.rows.length; },
+    /** Show the leaders `of` = {metric, less, counted (answers.js), weights, null: not known yet}. */
+    update(of, names) {
+      Object.assign(page, {of, names});
+      return ask();
     },
     close() { asked += 1; },
   };
