@@ -206,3 +206,23 @@ def test_means_of_the_largest_numbers(desk: Desk) -> None:
     assert metricvalues.mean([1.7e308, 1.7e308]) == pytest.approx(1.7e308)
     sweep(desk, [{"x": n * 1e307, "y": 1} for n in range(-17, 18)], [1.7e308] * 35)
     assert sum(cell.n for cell in cells(desk, "param.x", "param.y").cells) == 35
+
+
+def test_what_was_found_last_is_given_again_until_something_changes(desk: Desk) -> None:
+    sweep(desk, [{"x": at} for at in range(4)], [3, 1, 2, 4])
+    recent, now = metricvalues.Recent(), desk.now
+
+    def find(metric: str = "m", text: str = "", at: float = now) -> Any:
+        found = desk.read(lambda db: recent.find(db, metric, text, at))
+        assert found == desk.read(lambda db: metricvalues.find(db, metric, text, at))
+        return found
+
+    first = find()
+    assert find() is first
+    assert find(text="x<2").ids == [2, 1] and find(metric="x").ids == []
+    desk.write(lambda t: values.set_results(t, 3, {"m": 0.5}))
+    assert find().ids == [3, 2, 1, 4]
+    ended = find(text="finished>-1h")
+    assert len(ended.ids) == 4 and find(text="finished>-1h", at=now + 7200).ids != ended.ids
+    recent.forget()
+    assert find() is not first

@@ -15,11 +15,12 @@ from jd.server.downloads import stream_response
 from jd.server.experiment import Experiment
 from jd.server.store.files.resultfile import MAX_NAME_CHARS
 from jd.server.store.pages import completions, export
-from jd.server.store.pages.results import leaders, resultcolumns, resultgroups
+from jd.server.store.pages.results import leaders, metricvalues, resultcolumns, resultgroups
 from jd.server.store.search import filters
 
 MAX_HOST_CHARS = 200
 PLOT_SECONDS = 30.0  # a million results take several; one at a time are looked for
+RECENT_SECONDS = 5.0  # what charts are counted from is kept for the next one so long
 
 
 class Results:
@@ -30,6 +31,8 @@ class Results:
         self._live = live
         # A million results take seconds: the other readers of the database stay free.
         self._turn = asyncio.Lock()
+        self._recent = metricvalues.Recent()
+        self._forget: Optional[asyncio.TimerHandle] = None
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -54,14 +57,15 @@ class Results:
         metric, wanted, now = _metric(request), _filter(request), self._experiment.clock()
         limit = fields.read_whole(request.query, "limit", 1, resultcolumns.MAX_SHOWN, resultcolumns.MAX_SHOWN)
         return await self._plotted(
-            request, lambda db: resultcolumns.columns(db, metric, wanted, limit, now)._asdict())
+            request, lambda db: resultcolumns.columns(db, metric, wanted, limit, now,
+                                                       self._recent.find)._asdict())
 
     async def boxes(self, request: Request) -> Response:
         """`metric` by the values of the parameter or result `by`."""
         asked, by, now = _question(request), _name(request, "by"), self._experiment.clock()
 
         def look(db: sqlite3.Connection) -> Any:
-            found = resultgroups.boxes(db, asked, by, now)
+            found = resultgroups.boxes(db, asked, by, now, self._recent.find)
             return {"total": found.total, "boxes": [box._asdict() for box in found.boxes]}
         return await self._plotted(request, look)
 
@@ -72,7 +76,7 @@ class Results:
         log = (_switch(request, "across_log"), _switch(request, "down_log"))
 
         def look(db: sqlite3.Connection) -> Any:
-            found = resultgroups.cells(db, asked, across, down, log, now)
+            found = resultgroups.cells(db, asked, across, down, log, now, self._recent.find)
             axes = {name: dict(axis._asdict(), bins=[one._asdict() for one in axis.bins])
                     for name, axis in (("across", found.across), ("down", found.down))}
             return dict(axes, cells=[cell._asdict() for cell in found.cells])
@@ -87,15 +91,21 @@ class Results:
                               _switch(request, "down"))
 
         def look(db: sqlite3.Connection) -> Any:
-            found = leaders.leaders(db, asked, order, limit, columns, now)
+            found = leaders.leaders(db, asked, order, limit, columns, now, self._recent.find)
             return {"total": found.total, "rows": [row._asdict() for row in found.rows]}
         return await self._plotted(request, look)
 
     async def _plotted(self, request: Request, look: Callable[[sqlite3.Connection], Any]) -> Response:
         async def make() -> Response:
             async with self._turn:
-                found = await self._experiment.read(look, seconds=PLOT_SECONDS)
-                return await asyncio.get_running_loop().run_in_executor(None, Response.json, found)
+                loop = asyncio.get_running_loop()
+                if self._forget is not None:
+                    self._forget.cancel()
+                try:
+                    found = await self._experiment.read(look, seconds=PLOT_SECONDS)
+                finally:
+                    self._forget = loop.call_later(RECENT_SECONDS, self._recent.forget)
+                return await loop.run_in_executor(None, Response.json, found)
         # Only a filter can be about the time.
         max_age = MAX_AGE if _filter(request) else math.inf
         return await self._live.shared(request, ("jobs",), make, max_age)

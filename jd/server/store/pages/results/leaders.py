@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd.protocol import ProtocolError
 from jd.server.store.pages.results import metricvalues, resultcolumns, resultgroups
-from jd.server.store.pages.results.metricvalues import MetricValues
+from jd.server.store.pages.results.metricvalues import Find, MetricValues
 from jd.server.store.pages.results.resultcolumns import Scalar
 from jd.server.store.pages.results.resultgroups import Question
 from jd.server.store.search import conditions, values
@@ -75,7 +75,7 @@ def listed(text: str) -> List[str]:
 
 
 def leaders(db: sqlite3.Connection, asked: Question, order: Order, limit: int, columns: Sequence[str],
-            now: float) -> Leaders:
+            now: float, find: Find = metricvalues.find) -> Leaders:
     """At most `limit` of the jobs that have the metric. Raises ProtocolError for the filter and a name."""
     names = [conditions.resolve(db, name) for name in columns]
     by = None if order.by is None else conditions.resolve(db, order.by)
@@ -85,8 +85,7 @@ def leaders(db: sqlite3.Connection, asked: Question, order: Order, limit: int, c
     if by is None and not wanted.conditions:
         first = _by_index(db, asked, metricvalues.left_out(db, wanted), order.down, limit)
     else:
-        first = _by_sorting(metricvalues.find(db, asked.metric, asked.filter, now), db, asked, by, order.down,
-                            limit)
+        first = _by_sorting(find(db, asked.metric, asked.filter, now), db, asked, by, order.down, limit)
     ids = [job_id for job_id, _, _ in first.rows]
     told = {job_id: given for job_id, *given in resultcolumns.objects(db, sorted(ids))}
     state = {job_id: (status, retry_at) for job_id, status, retry_at in db.execute(

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Un
 
 from jd.server.store import jobfields
 from jd.server.store.pages.results import metricvalues
+from jd.server.store.pages.results.metricvalues import Find
 from jd.server.store.search import conditions, values
 
 # A page that is opened wants to be drawn at once: more points would not be told apart.
@@ -100,12 +101,12 @@ def _distinct(db: sqlite3.Connection, name_id: Optional[int]) -> Optional[int]:
     return n
 
 
-def columns(db: sqlite3.Connection, metric: str, filter_text: str, limit: int,
-            now: float) -> Columns:
+def columns(db: sqlite3.Connection, metric: str, filter_text: str, limit: int, now: float,
+            find: Find = metricvalues.find) -> Columns:
     """The jobs that have a metric and fit a filter; of more than `limit` of them a sample, which is smaller
     where they have many columns. Raises ProtocolError for the filter.
     """
-    found = metricvalues.find(db, metric, filter_text, now)
+    found = find(db, metric, filter_text, now)
     sample = metricvalues.sample(found.ids, min(limit, MAX_SHOWN))
     width = len({(kind, name) for _, *both in objects(db, metricvalues.sample(sample, 200))
                  for kind, some in enumerate(both) for name in some})

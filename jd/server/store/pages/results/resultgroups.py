@@ -5,12 +5,12 @@ Where charts say parameter, another result may stand: names are `param.lr` or `r
 
 import math
 import sqlite3
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd.server.store.pages.results import metricvalues, resultcolumns
-from jd.server.store.pages.results.metricvalues import MetricValues, mean, quantile
+from jd.server.store.pages.results.metricvalues import Find, MetricValues, mean, quantile
 from jd.server.store.pages.results.resultcolumns import Scalar
 from jd.server.store.search import conditions, values
 from jd.server.store.search.conditions import Name
@@ -104,9 +104,10 @@ class Placed(NamedTuple):
     places: List[int]
 
 
-def boxes(db: sqlite3.Connection, asked: Question, by: str, now: float) -> Boxes:
+def boxes(db: sqlite3.Connection, asked: Question, by: str, now: float,
+          find: Find = metricvalues.find) -> Boxes:
     """The metric by the values of a name. Raises ProtocolError for the filter and the name."""
-    found = metricvalues.find(db, asked.metric, asked.filter, now)
+    found = find(db, asked.metric, asked.filter, now)
     placed = in_order(db, found, conditions.resolve(db, by))
     groups: Dict[Optional[Key], List[int]] = {}
     for key, place in zip(placed.keys, placed.places):
@@ -131,10 +132,9 @@ def _box(found: MetricValues, places: Sequence[int], value: Scalar, less: bool) 
     ordered = [found.values[place] for place in places]
     q1, median, q3 = (quantile(ordered, q) for q in (0.25, 0.5, 0.75))
     reach = _REACH * (q3 - q1)
-    inside = [one for one in ordered if q1 - reach <= one <= q3 + reach]
-    low, high = inside[0], inside[-1]
-    alone = [place for place in places
-             if len(places) < _ENOUGH or not low <= found.values[place] <= high]
+    start, end = bisect_left(ordered, q1 - reach), bisect_right(ordered, q3 + reach)
+    low, high = ordered[start], ordered[end - 1]
+    alone = list(places) if len(places) < _ENOUGH else [*places[:start], *places[end:]]
     if not less:
         alone.reverse()
     return Box(value, len(ordered), ordered[0], low, q1, median, q3, high, ordered[-1],
@@ -148,10 +148,10 @@ def _evenly(places: Sequence[int], most: int) -> List[int]:
 
 
 def cells(db: sqlite3.Connection, asked: Question, across: str, down: str, log: Tuple[bool, bool],
-          now: float) -> Cells:
+          now: float, find: Find = metricvalues.find) -> Cells:
     """The metric by the values of two names; `log` says of each whether equal parts of it are of its
     logarithm. Raises ProtocolError for the filter and the names."""
-    found = metricvalues.find(db, asked.metric, asked.filter, now)
+    found = find(db, asked.metric, asked.filter, now)
     axes: List[Axis] = []
     bins: List[List[int]] = []  # of the job at each place
     for name, logarithmic in zip((across, down), log):
