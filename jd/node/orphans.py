@@ -16,7 +16,6 @@ from jd.node import kernelfile
 # Children that somebody else waits for, and that no script has started (see `helpers`).
 cared_for: Set[int] = set()
 
-_TRIES = 3  # before all processes of the machine are looked at, which costs far more
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -58,15 +57,14 @@ def die_with_parent(signum: int) -> Optional[Callable[[], None]]:
 
 
 def children() -> Set[int]:
-    """Process ids of our children, dead ones that nobody waited for included; not of those `cared_for`."""
+    """Process ids of our children, dead ones that nobody waited for included; not of those `cared_for`, nor of
+    those that another thread than the main one has started."""
     if not sys.platform.startswith("linux"):
         return set()
-    for _ in range(_TRIES):
-        try:
-            return _children_by_task() - cared_for
-        except OSError:
-            pass  # a thread has just ended, or the kernel does not tell
-    return _children_by_scan() - cared_for
+    try:
+        return _children_listed() - cared_for
+    except OSError:
+        return _children_by_scan() - cared_for  # the kernel does not list them
 
 
 def reap_strangers(known: Set[int]) -> None:
@@ -95,12 +93,10 @@ def end_all(pids: Set[int]) -> None:
             pass
 
 
-def _children_by_task() -> Set[int]:
-    # Needs CONFIG_PROC_CHILDREN, which distributions set; an orphan may hang on any of our threads.
-    found: Set[int] = set()
-    for task in os.listdir("/proc/self/task"):
-        found.update(map(int, kernelfile.content("/proc/self/task/%s/children" % task).split()))
-    return found
+def _children_listed() -> Set[int]:
+    # Needs CONFIG_PROC_CHILDREN, which distributions set. The main thread begins all scripts, and what they
+    # leave comes to it, as it lives as long as the process: so its list has all that there may be to end.
+    return set(map(int, kernelfile.content("/proc/self/task/%d/children" % os.getpid()).split()))
 
 
 def _children_by_scan() -> Set[int]:

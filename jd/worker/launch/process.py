@@ -46,6 +46,7 @@ from jd.worker.uplink.outbox import Outbox
 
 FIRST_PAUSE = 1.0  # seconds, between tries while the server is away
 LONGEST_PAUSE = 60.0
+END_OF_SCRIPT = 5  # milliseconds after that of its output; it may go on without any
 
 
 def _nobody_waits(worker_id: str) -> None:
@@ -230,7 +231,11 @@ def _wait(agent: Agent, signals: Signals, deadline: Optional[float]) -> None:
     # Rounded up: a turn before its time would find nothing to do.
     timeout = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000.0)
     ready = {number for number, _ in poll.poll(timeout)}
-    if signals.fileno() in ready:
-        signals.drain_pipe()
     if output in ready and agent.job is not None:
         agent.job.read(time.monotonic())
+        if agent.job.fileno() is None and signals.fileno() not in ready:
+            # The output of a script ends right before the script does: one turn will do for both.
+            poll.unregister(output)
+            ready.update(number for number, _ in poll.poll(END_OF_SCRIPT))
+    if signals.fileno() in ready:
+        signals.drain_pipe()

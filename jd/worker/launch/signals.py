@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DRAINING = (signal.SIGUSR2,)
+_PIECE = 4096  # bytes; a read that has found fewer has emptied the pipe
 
 
 class Signals:
@@ -65,7 +66,7 @@ class Signals:
     def drain_pipe(self) -> None:
         """Empty the pipe; call it before looking at what happened."""
         try:
-            while os.read(self._read_end, 4096):
+            while len(os.read(self._read_end, _PIECE)) == _PIECE:
                 pass
         except BlockingIOError:
             pass

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional, Set
@@ -450,22 +451,45 @@ def test_no_more_processes(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> N
 def test_children_by_scan_are_the_children() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert orphans._children_by_scan() == orphans._children_by_task() == {child.pid}
+        assert orphans._children_by_scan() == orphans._children_listed() == {child.pid}
     finally:
         child.communicate(b"\n")
 
 
 @linux_only
-def test_a_thread_that_ends_just_now_has_not_all_processes_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, ended = orphans._children_by_task, [ProcessLookupError(), FileNotFoundError()]
+def test_where_the_kernel_lists_no_children_all_processes_are_looked_at(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_listed() -> Set[int]:
+        raise FileNotFoundError
+    monkeypatch.setattr(orphans, "_children_listed", not_listed)
+    monkeypatch.setattr(orphans, "_children_by_scan", lambda: {5})
+    assert orphans.children() == {5}
 
-    def children_by_task() -> Set[int]:
-        if ended:
-            raise ended.pop()
-        return real()
-    monkeypatch.setattr(orphans, "_children_by_task", children_by_task)
-    monkeypatch.setattr(orphans, "_children_by_scan", None)
-    assert orphans.children() == set() and ended == []
+
+_LEAVES_A_DAEMON = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.DEVNULL).pid)
+"""
+
+
+@linux_only
+def test_what_a_child_leaves_comes_to_the_main_thread_while_others_run() -> None:
+    orphans.become_subreaper()
+    over = threading.Event()
+    others = [threading.Thread(target=over.wait) for _ in range(3)]
+    for thread in others:
+        thread.start()
+    try:
+        daemon = int(subprocess.check_output([sys.executable, "-c", _LEAVES_A_DAEMON]))
+        try:
+            assert orphans._children_listed() == {daemon}
+        finally:
+            orphans.end_all({daemon})
+        wait_until(lambda: reaped(daemon))
+    finally:
+        over.set()
+        for thread in others:
+            thread.join()
 
 
 def test_the_time_to_stop_can_become_shorter_and_not_longer(runner: Runner) -> None:
