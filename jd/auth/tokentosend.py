@@ -30,14 +30,14 @@ def bearer(place: Place, environ: Mapping[str, str]) -> str | None:
     return place.token or worker_token(with_token_file(environ, place))
 
 
-def with_token_file(environ: Mapping[str, str], place: Place) -> dict[str, str]:
+def with_token_file(environ: Mapping[str, str], place: Place) -> Mapping[str, str]:
     """`environ` with the token file of a place, unless it says itself which token counts.
 
     Raises StorageError for one that could be another secret of this user's, or another user's.
     """
-    own = any(environ.get(name, "").strip() for name in (TOKEN_FILE, "JD_SERVER_TOKEN"))
-    if place.token_file is None or own:
-        return dict(environ)
+    if place.token_file is None or any(
+            environ.get(name, "").strip() for name in (TOKEN_FILE, "JD_SERVER_TOKEN")):
+        return environ
     path = Path(os.path.expanduser(place.token_file)).absolute()
     _check_token_file(path, environ)
     return dict(environ, **{TOKEN_FILE: str(path)})

@@ -110,21 +110,23 @@ class Made:
     def make(self, name: str) -> bool:
         """Make the directory `name` in it, as `make` does. True if it is sure that it was not there before.
         Raises UnsafePlace, OSError."""
-        path, place, is_new = self._path / name, os.path.join(self._end.path, name), True
+        place, is_new = os.path.join(self._end.path, name), True
         try:
             os.mkdir(place, self._purpose.mode)
         except FileExistsError:
             is_new = False
         except FileNotFoundError:
-            make(path, self._purpose)
+            make(self._path / name, self._purpose)
             return False
         user = os.geteuid()
         part = _part(place, self._end, user, self._purpose.trusted)
         if part is None or part.is_link or not stat.S_ISDIR(part.found.st_mode):
-            make(path, self._purpose)  # which follows it, refuses it, or makes it again
+            make(self._path / name, self._purpose)  # which follows it, refuses it, or makes it again
             return False
-        _refuse(path, self._purpose, part, self._end,
-                _of_part(part, self._end, user, self._purpose.private) or _of_end(part, self._purpose, False))
+        reason = (_of_part(part, self._end, user, self._purpose.private)
+                  or _of_end(part, self._purpose, False))
+        if reason is not None:
+            _refuse(self._path / name, self._purpose, part, self._end, reason)
         return is_new
 
 

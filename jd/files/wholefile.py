@@ -66,8 +66,11 @@ def create(path: str, content: bytes, mode: int = 0o600) -> None:
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with open(handle, "wb") as file:
-            file.write(content)
+        try:
+            while content:
+                content = content[os.write(handle, content):]
+        finally:
+            os.close(handle)
     except BaseException:
         os.unlink(path)
         raise

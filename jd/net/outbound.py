@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import sys
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 from jd import settingvalues
@@ -108,6 +109,7 @@ def _basic(username: str | None, password: str | None) -> str | None:
 
 # ---- proxies
 
+@lru_cache(maxsize=16)  # each call asks
 def is_own_machine(host: str) -> bool:
     """Whether `host` can only be this machine: localhost, 127.0.0.0/8, ::1, 0.0.0.0."""
     name = host.lower().rstrip(".")

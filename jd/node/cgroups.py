@@ -39,7 +39,7 @@ class Memory(NamedTuple):
     available: int | None
 
 
-def read_small(path: Path) -> str:
+def read_small(path: str | Path) -> str:
     """The text of a file of /proc or /sys, at most 1 MiB of it; "" where it cannot be read."""
     try:
         return kernelfile.content(str(path), MAX_READ).decode("utf-8", "replace")
@@ -148,6 +148,9 @@ class Groups:
         self._cpu = self._chain("cpu")
         self._cpuacct = self._chain("cpuacct")
         self._cpuset = self._chain("cpuset")
+        version, chain = self._memory
+        name = "memory.events" if version == 2 else "memory.oom_control"
+        self._oom_events = [str(group / name) for group in chain[:1]]
 
     def memory(self) -> Memory:
         """What the groups from ours up leave us of the memory."""
@@ -201,10 +204,8 @@ class Groups:
 
         Where no group counts them (the host itself), those of the whole machine.
         """
-        version, chain = self._memory
-        name = "memory.events" if version == 2 else "memory.oom_control"
-        if chain:
-            count = parse_table(read_small(chain[0] / name)).get("oom_kill")
+        for file in self._oom_events:
+            count = parse_table(read_small(file)).get("oom_kill")
             if count is not None:
                 return max(0, count)
         return max(0, parse_table(read_small(self._root / "proc/vmstat")).get("oom_kill", 0))

@@ -154,7 +154,7 @@ class SystemMetrics:
         self.idle_slots = idle_slots
         self._clock = clock
         self._sampled_at: Optional[float] = None
-        self._values: Dict[str, Union[Number, str, None]] = {}
+        self._sampled: Dict[str, object] = {}
         self._machine: Union[_Linux, _MacOS]
         if platform == "darwin":
             self._machine = _MacOS(run if run is not None else _run)
@@ -167,11 +167,8 @@ class SystemMetrics:
             self.idle_slots = idle_slots
         now = self._clock()
         if self._sampled_at is None or now - self._sampled_at >= LASTS:
-            self._sampled_at, self._values = now, self._machine.sample()
-        values = self._values
-        values["worker_type"] = self.worker_type
-        values["idle_slots"] = self.idle_slots
-        return json_clean(values)
+            self._sampled_at, self._sampled = now, json_clean(self._machine.sample())
+        return dict(self._sampled, worker_type=self.worker_type, idle_slots=self.idle_slots)
 
 
 class _Linux:

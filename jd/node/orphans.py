@@ -57,8 +57,8 @@ def die_with_parent(signum: int) -> Optional[Callable[[], None]]:
 
 
 def children() -> Set[int]:
-    """Process ids of our children, dead ones that nobody waited for included; not of those `cared_for`, nor of
-    those that another thread than the main one has started."""
+    """Process ids of our children, dead ones that nobody waited for included; not of those `cared_for`, nor
+    of what another thread than the main one has started."""
     if not sys.platform.startswith("linux"):
         return set()
     try:

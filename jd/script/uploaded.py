@@ -32,8 +32,8 @@ def ledger(directory: Path) -> Path:
 
 def beside(directory: Path, suffix: str = "") -> str:
     """Where something is that is known of a job's directory: as text, since each job needs several."""
-    above, name = os.path.split(str(directory))
-    return os.path.join(above, BESIDE, name + suffix)
+    above, slash, name = str(directory).rpartition(os.sep)
+    return above + slash + BESIDE + os.sep + name + suffix
 
 
 def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:

@@ -268,7 +268,7 @@ def check_reports(given: Tuple[bytes, List[bytes]]) -> None:
 
 def _reported(path: Path, pieces: List[bytes]) -> List[str]:
     """The reports of a file that is read after each piece that is appended."""
-    file = ReportFile(path)
+    file = ReportFile(str(path))
     lines: List[bytes] = []
     try:
         for number, piece in enumerate(pieces):

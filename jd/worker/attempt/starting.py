@@ -55,6 +55,7 @@ class Starter:
         self._log = log
         self._wake = wake
         self._ward = ward
+        self._inherited = environment.handed_on(config.environ)
         self._codes = Codes(config, log.event)
         self._groups = groups = Groups()
         self._oom_kills = groups.oom_kills
@@ -109,7 +110,8 @@ class Starter:
         def start(now: float) -> JobProcess:
             shared.begin()
             try:
-                jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
+                if restoring or warming:  # else it was made just now
+                    jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
                 running.begin()
                 process = self._start(filled, called, checkpoints, now)
             except StartFailure:
@@ -208,9 +210,11 @@ class Starter:
 
     def _command(self, assignment: Assignment, called: Calling, checkpoints: Path) -> Command:
         config, server = self._config, self._connection.server
+        if server != config.server:
+            config = replace(config, server=server)
         environ = environment.job_environment(
-            config if server == config.server else replace(config, server=server), assignment,
-            self._link.worker_id, self._connection.token(), checkpoints, self._connection.checkpoint_keys())
+            self._inherited, config, assignment, self._link.worker_id, self._connection.token(), checkpoints,
+            self._connection.checkpoint_keys())
         environ.update(self._threads.variables)
         environ.update(called.variables)
         given = environ["PYTHONPATH"]

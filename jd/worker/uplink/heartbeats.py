@@ -94,11 +94,11 @@ class Link:
         left = self._limits.left()
         if self._limits.exit_when_empty:
             held = min(held, LOOK_EVERY)
-        message = replace(self._heartbeat(), wait=held or None,
-                          finished=self._told(entry.result) if entry is not None else None,
-                          time_left=None if left is None else round(left, 1),
-                          min_time=None if left is None else self._limits.usual_time,
-                          exit_when_empty=self._limits.exit_when_empty)
+        message = self._heartbeat(wait=held or None,
+                                  finished=self._told(entry.result) if entry is not None else None,
+                                  time_left=None if left is None else round(left, 1),
+                                  min_time=None if left is None else self._limits.usual_time,
+                                  exit_when_empty=self._limits.exit_when_empty)
         return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + self.patience, held, entry,
                     reserved=self.is_reserved)
 
@@ -113,8 +113,8 @@ class Link:
         held = 0.0
         if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
             held = self.at_most(min(self.wait, protocol.BUSY_INTERVAL))
-        message = replace(
-            self._heartbeat(), reported_status=protocol.BUSY, current_job_id=assignment.job_id,
+        message = self._heartbeat(
+            reported_status=protocol.BUSY, current_job_id=assignment.job_id,
             attempt=attempt, wait=held or None,
             output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None,
             output_size=size if self.offers(protocol.EXT_LOG) else None,
@@ -155,8 +155,8 @@ class Link:
                                    result.output_size)
             else:
                 finished = self._told(result)
-        message = replace(self._heartbeat(), reported_status=protocol.BUSY, finished=finished,
-                          released=released, leave=self.offers(protocol.EXT_LEAVE))
+        message = self._heartbeat(reported_status=protocol.BUSY, finished=finished, released=released,
+                                  leave=self.offers(protocol.EXT_LEAVE))
         return Call(LEAVE, protocol.HEARTBEAT, message.to_json(), timeout, entry=entry,
                     reserved=self.is_reserved)
 
@@ -164,14 +164,14 @@ class Link:
         """A result as this server is told it: the code goes to who has offered to take it."""
         return result if self.offers(protocol.EXT_CODE) else replace(result, code=None)
 
-    def _heartbeat(self) -> Heartbeat:
-        """What every heartbeat says of the worker."""
+    def _heartbeat(self, **more: Any) -> Heartbeat:
+        """What every heartbeat says of the worker, and `more`, fields that this one has."""
         return Heartbeat(
             worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
             applied_version=self.applied_version, system_metrics=self._metrics(),
             jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment,
             tags=self._tags,
-            log_tail=self._log_tail() if self.log_wanted else None)
+            log_tail=self._log_tail() if self.log_wanted else None, **more)
 
     # ---- answers
 

@@ -68,7 +68,7 @@ class Bench:
         self.outbox = tmp_path / "outbox"
         job_dir = tmp_path / "e" / "5"
         (job_dir.parent / ".jd").mkdir(parents=True)
-        self.file = reportfile.place(job_dir, 2)
+        self.file = Path(reportfile.place(job_dir, 2))
         monkeypatch.setattr(JobContext, "client", lambda context, timeout: self.server)
         monkeypatch.setattr(Server, "shown", "http://server", raising=False)
         self.sending = ReportSending(job_dir, self.outbox, lambda: JOB, lambda: self.offered,
@@ -537,7 +537,7 @@ def test_a_file_is_not_read_again_where_nothing_has_changed(tmp_path: Path,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f"
     path.write_text('{"a": 1}\n')
-    file = ReportFile(path)
+    file = ReportFile(str(path))
     assert len(list(file.lines(10))) == 1
 
     def read(*_: Any) -> bytes:

@@ -179,9 +179,10 @@ def test_renewal_keeps_the_key() -> None:
 
 def test_a_script_gets_them_and_a_registry_does_not(tmp_path: Path) -> None:
     launched = config(tmp_path, "http://s:1", environ={"JD_CHECKPOINT_KEY": TOLD})
-    environ = environment.job_environment(launched, Assignment(1, {}), "n_egg_0", None, None, [GIVEN, TOLD])
+    told = environment.handed_on(launched.environ), launched, Assignment(1, {}), "n_egg_0", None
+    environ = environment.job_environment(*told, keys=[GIVEN, TOLD])
     assert checkpointkey.of_script("exp", environ) == [GIVEN, TOLD]
-    environ = environment.job_environment(launched, Assignment(1, {}), "n_egg_0", None)
+    environ = environment.job_environment(*told)
     assert "JD_CHECKPOINT_KEY" not in environ, "it is of the job that this worker was launched in"
     stored = json.dumps(launched.to_json())
     assert TOLD not in stored and TOLD not in repr(launched)

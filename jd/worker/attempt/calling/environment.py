@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
 from jd import killpoint
 from jd.auth import checkpointkey, tokenfiles
@@ -39,15 +39,20 @@ def passes_api_key(config: WorkerConfig, token: Optional[str]) -> bool:
     return bool(tokenfiles.claims(token or "").get("role", OWNER) == OWNER)
 
 
-def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str,
-                    token: Optional[str], checkpoints: Optional[Path] = None,
+def handed_on(environ: Mapping[str, str]) -> Dict[str, str]:
+    """What all jobs of a worker get of its own environment."""
+    # One without a name, which some programs hand on, Python can give to no process.
+    return {name: value for name, value in environ.items()
+            if name and name not in _NOT_FOR_JOBS and not flags.is_variable(name)}
+
+
+def job_environment(inherited: Mapping[str, str], config: WorkerConfig, assignment: Assignment,
+                    worker_id: str, token: Optional[str], checkpoints: Optional[Path] = None,
                     keys: Sequence[str] = ()) -> Dict[str, str]:
-    """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
+    """What is `inherited`, see `handed_on`, and what describes this job; `checkpoints` is the attempt's
     checkpoint directory, `keys` what checkpoints are signed with."""
     job_dir = config.job_dir(assignment.job_id)
-    # One without a name, which some programs hand on, Python can give to no process.
-    environ = {name: value for name, value in config.environ.items()
-               if name and name not in _NOT_FOR_JOBS and not flags.is_variable(name)}
+    environ = dict(inherited)
     if not passes_api_key(config, token):
         environ.pop("JD_API_KEY", None)
     environ.update({
@@ -58,7 +63,7 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
         "JD_WORKER_JOB_DIR": str(job_dir),
         "JD_WORKER_ID": worker_id,
         "JD_PROCESS_ID": str(config.process_id),
-        "JD_METRICS": str(reportfile.place(job_dir, assignment.attempt)),
+        "JD_METRICS": reportfile.place(job_dir, assignment.attempt),
         "JD_JOB_PARAMETERS": json.dumps(assignment.parameters),
     })
     if assignment.attempt is not None:

@@ -18,6 +18,7 @@ from jd.errors import JdError
 from jd.files import plainfile, safedirs, wholefile
 from jd.program import package_parent
 
+_FILE = os.path.join("jd", "__init__.py")
 _State = Tuple[int, ...]
 # Files that were as they should be, as was all on the way to them, when they and their place had this state.
 _as_it_should_be: Dict[str, _State] = {}
@@ -67,7 +68,7 @@ def place(environ: Mapping[str, str]) -> str:
     Where none can be had it is the place of the package itself; what is wrong with the cache the launch and
     `doctor` say.
     """
-    return kept(environ, os.path.join("jd", "__init__.py"), source()) or package_parent()
+    return kept(environ, _FILE, source()) or package_parent()
 
 
 def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]:
@@ -76,8 +77,7 @@ def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]
 
     Scripts execute what is in it, so nobody else may be able to write to it.
     """
-    kept_in = os.path.abspath(_directory(paths.cache_place(environ), content))
-    path = os.path.join(kept_in, name)
+    kept_in, path = _place(paths.cache_place(environ), content, name)
     try:
         state = _state(kept_in, os.path.dirname(path), path)
         if state and _as_it_should_be.get(path) == state:
@@ -94,7 +94,7 @@ def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]
 
 def tidy(environ: Mapping[str, str]) -> None:
     """Remove what workers that were killed while they made it have left there."""
-    wholefile.tidy(Path(_directory(paths.cache_place(environ), source()), "jd"))
+    wholefile.tidy(Path(_place(paths.cache_place(environ), source(), _FILE)[1]).parent)
 
 
 def _state(*paths: str) -> _State:
@@ -108,8 +108,10 @@ def _state(*paths: str) -> _State:
 
 
 @lru_cache(maxsize=2)
-def _directory(cache: str, content: bytes) -> str:
-    return os.path.join(cache, "python", hashlib.sha256(content).hexdigest()[:16])
+def _place(cache: str, content: bytes, name: str) -> Tuple[str, str]:
+    """Where the directory for it is, and the file."""
+    directory = os.path.abspath(os.path.join(cache, "python", hashlib.sha256(content).hexdigest()[:16]))
+    return directory, os.path.join(directory, name)
 
 
 def _beginning(file: Path, content: bytes) -> bytes:

@@ -100,8 +100,7 @@ class Codes:
             lookup.done.set()  # the file system hangs: of this attempt it is not known
             return
         if latest is not None and latest.stamp == lookup.stamp and latest.found and now < self._began + FRESH:
-            lookup.found = latest.found
-            lookup.done.set()
+            lookup.found, lookup.done = latest.found, latest.done
             return
         self._latest, self._began = lookup, now
         try:

@@ -36,7 +36,7 @@ def place(job_dir: Path, attempt: Optional[int]) -> Path:
     """Where the directory of an attempt is to be; nothing is there yet."""
     first = str(attempt or 1)
     for number in range(10_000):
-        path = job_dir / CHECKPOINTS / (first if not number else "%s-%d" % (first, number))
+        path = job_dir.joinpath(CHECKPOINTS, first if not number else "%s-%d" % (first, number))
         if not os.path.lexists(str(path)):
             return path
     raise StorageError("%s is full of old checkpoint directories" % (job_dir / CHECKPOINTS), "remove them")

@@ -73,9 +73,9 @@ class ForkServer:
 
     def _request(self, command: Command) -> Tuple[List[bytes], Dict[bytes, bytes], Optional[bytes]]:
         """What no process can have raises ValueError, with the words of subprocess."""
-        words = [os.fsencode(word) for word in command.words]
-        if any(b"\0" in word for word in words):
+        if any("\0" in word for word in command.words):
             raise ValueError("embedded null byte")
+        words = [os.fsencode(word) for word in command.words]
         known, self._encoded = self._encoded, {}  # most variables are as they were for the job before
         for name, value in command.environ.items():
             as_before = known.get(name)
@@ -153,12 +153,11 @@ def _number_of_clone() -> Optional[int]:
 
 def _variable(name: str, value: str) -> Tuple[bytes, bytes]:
     """As the system has it. Raises ValueError."""
-    encoded = os.fsencode(name), os.fsencode(value)
-    if any(b"\0" in text for text in encoded):
+    if "\0" in name or "\0" in value:
         raise ValueError("embedded null byte")
-    if b"=" in encoded[0]:
+    if "=" in name:
         raise ValueError("illegal environment variable name")
-    return encoded
+    return os.fsencode(name), os.fsencode(value)
 
 
 def _begun(command: Command, pid: int, where: int, number: int) -> Child:

@@ -22,15 +22,15 @@ _COMPARED = 64  # bytes before the place that was reached
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def place(job_dir: Path, attempt: Optional[int]) -> Path:
+def place(job_dir: Path, attempt: Optional[int]) -> str:
     """Where the file of an attempt is."""
-    return Path(uploaded.beside(job_dir, ".%d.reports" % (attempt or 0)))
+    return uploaded.beside(job_dir, ".%d.reports" % (attempt or 0))
 
 
-def remove(path: Path) -> None:
+def remove(path: str) -> None:
     """Remove the file of an attempt, if there is one."""
     try:
-        os.unlink(str(path))
+        os.unlink(path)
     except OSError:
         pass  # there is none, or it is a directory that somebody has made: no harm
 
@@ -39,7 +39,7 @@ class ReportFile:
     """Read by one thread. `left_out` is how many bytes of lines were not looked at, as there were too many of
     them, and `too_long` how many lines no report can be. `odd` says what is there in place of a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.left_out = 0
         self.too_long = 0
         self.odd = ""
@@ -73,7 +73,7 @@ class ReportFile:
 
     def _status(self) -> Optional[os.stat_result]:
         try:
-            status = os.lstat(str(self._path))
+            status = os.lstat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISREG(status.st_mode):
@@ -83,7 +83,7 @@ class ReportFile:
         return None
 
     def _open(self) -> None:
-        handle = os.open(str(self._path), _OPEN)
+        handle = os.open(self._path, _OPEN)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             return

@@ -61,7 +61,7 @@ class ReportSending:
     @property
     def are_there(self) -> bool:
         """Whether the script has made the file for them."""
-        return os.path.lexists(str(self._path))
+        return os.path.lexists(self._path)
 
     def look(self, watched: bool) -> None:
         """Read what is new, and send it if it is time: that comes more often while somebody has `watched`."""
@@ -181,7 +181,7 @@ class ReportSending:
 
     def _say_untaken(self) -> None:
         try:
-            told = self._path.stat().st_size
+            told = os.stat(self._path).st_size
         except OSError:
             return
         if told and not self._refused:
