@@ -92,8 +92,9 @@ class Starter:
                 raise StartFailure(str(error)) from None
 
         warm = self._warm
-        warming = warm is not None and warm.prepare(self._command(filled, called, checkpoints),
-                                                    called.command.words)
+        command = self._command(filled, called, checkpoints)
+        warming = warm is not None and warm.prepare(command, called.command.words)
+        waits = restoring or warming
 
         def prepare(cancelled: threading.Event) -> None:
             if restoring:
@@ -110,10 +111,11 @@ class Starter:
         def start(now: float) -> JobProcess:
             shared.begin()
             try:
-                if restoring or warming:  # else it was made just now
+                if waits:  # else the directory was made just now, and the token is the newest
                     jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
                 running.begin()
-                process = self._start(filled, called, checkpoints, now)
+                process = self._start(
+                    filled, self._command(filled, called, checkpoints) if waits else command, now)
             except StartFailure:
                 jobdir.tidy(job_dir, checkpoints)
                 raise
@@ -133,7 +135,7 @@ class Starter:
         def remarks(ended: Ended) -> List[str]:
             return self._remarks(assignment, ended, called)
 
-        return Attempt(Plan(assignment, prepare if restoring or warming else None, start, files, self._wake,
+        return Attempt(Plan(assignment, prepare if waits else None, start, files, self._wake,
                             note, remarks, running.code), now)
 
     def _set_aside(self, aside: Optional[Path], assignment: Assignment) -> str:
@@ -203,10 +205,9 @@ class Starter:
     def _takes_reports(self, assignment: Assignment) -> bool:
         return assignment.attempt is not None and self._link.offers(protocol.EXT_REPORT)
 
-    def _start(self, assignment: Assignment, called: Calling, checkpoints: Path, now: float) -> JobProcess:
-        return jobprocess.start(assignment, self._command(assignment, called, checkpoints), self._log.output,
-                                self._log.event, self._oom_kills, now, self._ward,
-                                begin=self._begin)
+    def _start(self, assignment: Assignment, command: Command, now: float) -> JobProcess:
+        return jobprocess.start(assignment, command, self._log.output, self._log.event, self._oom_kills, now,
+                                self._ward, begin=self._begin)
 
     def _command(self, assignment: Assignment, called: Calling, checkpoints: Path) -> Command:
         config, server = self._config, self._connection.server
