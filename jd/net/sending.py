@@ -68,8 +68,9 @@ def file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
     so that a server never takes a half-written file for a whole one."""
     yield prefix
     whole = OpenFile(file, size)
-    yield whole
     try:
+        file.seek(0)  # what was written to it leaves its buffer so: the system sees no buffer
+        yield whole
         file.seek(whole.sent)
         left = size - whole.sent
         while left:

@@ -1,6 +1,7 @@
 import io
 import socket
 import ssl
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional
@@ -287,6 +288,17 @@ def test_upload_of_a_file_object_starts_at_its_start(stub: StubServer) -> None:
     file.read()
     Client(stub.url).upload("/upload", {}, "file", file, "x", 7)
     assert b"content" in stub.asked[0].body
+
+
+def test_upload_of_a_file_that_is_still_being_buffered_sends_what_was_written(stub: StubServer) -> None:
+    """The system sends files by itself, and sees only what has left the buffer."""
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(100_000))
+        file.flush()
+        file.seek(0)
+        file.write(b"corrected")
+        Client(stub.url).upload("/upload", {}, "file", file, "x", 100_000)
+    assert b"corrected" in stub.asked[0].body
 
 
 def test_refusal_in_the_middle_of_an_upload_is_heard(stub: StubServer, tmp_path: Path) -> None:
