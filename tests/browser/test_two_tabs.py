@@ -4,9 +4,9 @@ from typing import Iterator
 
 import pytest
 
-from tests.browser.dashboard_support import Dashboard, browser, dashboard
+from tests.browser.dashboard_support import PIN, Dashboard, browser, dashboard
 from tests.browser.test_dashboard_signin import pytestmark
-from tests.browser.webdriver import Browser
+from tests.browser.webdriver import ENTER, Browser
 
 __all__ = ["browser", "dashboard", "pytestmark"]
 
@@ -55,6 +55,58 @@ def test_a_theme_is_that_of_all_tabs(browser: Browser, dashboard: Dashboard, sec
     finally:
         browser.tab = first
         browser.run("localStorage.removeItem('theme')")
+
+
+NEW_PIN = "483920"
+ASKED = ("[...document.querySelectorAll('dialog')]"
+         ".filter((one) => one.textContent.includes('You are signed out')).length")
+
+
+def change_pin(browser: Browser, dashboard: Dashboard) -> None:
+    browser.go(dashboard.page + "/settings")
+    for place, pin in enumerate((PIN, NEW_PIN, NEW_PIN), 1):
+        browser.type(".set-pin div:nth-of-type(%d) input" % place, pin)
+    browser.click(".set-pin button")
+    browser.wait_path("/signin")
+
+
+def test_where_something_is_typed_a_pin_that_another_tab_changes_is_asked_for(
+        browser: Browser, dashboard: Dashboard, second: str) -> None:
+    first = browser.tab
+    browser.tab = second
+    browser.click("button", "New jobs")
+    browser.type(".create-panel [aria-label='Name of parameter 1']", "lr")
+    browser.type(".create-panel [aria-label='Values of parameter 1']", "0.1, 0.2")
+    browser.tab = first
+    change_pin(browser, dashboard)
+    browser.tab = second
+    browser.wait(ASKED + " === 1")
+    browser.wait("document.activeElement.type === 'password'")
+    browser.keys(PIN + ENTER)  # the one of before
+    browser.wait_text("The PIN is wrong.")
+    browser.keys(NEW_PIN + ENTER)
+    browser.wait(ASKED + " === 0")
+    browser.click("dialog.create button", "Create 2 jobs")
+    browser.wait_text("0.2")
+    assert dashboard.counts() == {"PENDING": 2}
+    browser.tab = first
+    browser.go(dashboard.page + "/signin")  # which sees that the other tab has signed in
+    browser.wait_path("/jobs")
+
+
+def test_where_nothing_is_typed_a_pin_that_another_tab_changes_leads_to_the_sign_in(
+        browser: Browser, dashboard: Dashboard, second: str) -> None:
+    first = browser.tab
+    browser.tab = second
+    browser.go(dashboard.page + "/jobs?filter=lr%3C1")
+    browser.wait("document.querySelector('.filter')?.value === 'lr<1'")
+    browser.tab = first
+    change_pin(browser, dashboard)
+    browser.tab = second
+    browser.wait("location.pathname === '/signin'")
+    browser.type("#pin", NEW_PIN)
+    browser.click("form button")
+    browser.wait_path("/jobs?filter=lr%3C1")
 
 
 def test_what_another_tab_has_done_is_said(browser: Browser, dashboard: Dashboard, second: str) -> None:
