@@ -119,7 +119,7 @@ class FailuresPage {
       + (found.catching_up ? " Failures of a version before this one are still being looked at." : "");
     this.note.textContent = this.more;
     const filter = [this.filter, "error!=null", "status=ABORTED"].filter(Boolean).join(" ");
-    this.retry.replaceChildren(found.stayed ? button(`Retry all ${number(found.stayed)} that stayed failed`,
+    this.retry.replaceChildren(found.stayed ? button(retryWords(found.stayed),
       () => openAction({action: "retry", filter, done})) : "");
     focus();
   }
@@ -142,6 +142,9 @@ class FailuresPage {
       el("a", {class: "button", href: "/jobs"}, "Jobs"));
   }
 }
+
+const retryWords = (n) =>
+  (n === 1 ? "Retry the one that stayed failed" : `Retry all ${number(n)} that stayed failed`);
 
 function summary(found) {
   const text = `${number(found.jobs)} of ${count(found.tried, "job")} failed at least once: `

@@ -46,7 +46,7 @@ class Timeline {
     this.plot.node.hidden = true;
     this.repaint = () => this.plot.redraw();
     document.addEventListener("theme", this.repaint);
-    this.nobody = el("div", {hidden: true}, empty("Nobody was there",
+    this.nobody = el("div", {hidden: true}, empty("Nobody was there in this time",
       "Workers show here from when they are first heard of: what they ran, and when they were idle."));
     body.append(el("div", {class: "toolbar history-tools"}, this.controls), this.said, this.nobody,
       this.plot.node);
@@ -122,7 +122,7 @@ class Timeline {
 
   show() {
     const {answer} = this, {total} = answer;
-    this.said.textContent = utilisation(total, answer.start, answer.end);
+    this.said.textContent = answer.rows.length ? utilisation(total, answer.start, answer.end) : "";
     this.plot.node.hidden = !answer.rows.length;
     this.nobody.hidden = answer.rows.length > 0;
     const what = answer.by === "host" ? "hosts" : "workers";
