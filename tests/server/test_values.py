@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import pytest
 
@@ -123,3 +123,22 @@ def test_jobs_of_a_database_made_before_get_their_values(tmp_path: Path,
             experiment.close()
     for _ in range(2):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("jobs", [
+    [{"a": one, "b": "x"} for one in (3, 1, 2 ** 63 - 1, -2 ** 63)],
+    [{"a": one} for one in (1, 2 ** 63, 10 ** 400)], [{"a": one} for one in (1, -2 ** 63 - 1)],
+    [{"a": one} for one in (1, 1.0, True, None, "1", "b", "1e3", 0.5, [1], {"c": 2}, False, "b", "a" * 300)],
+    [{"a": one} for one in ("b", "07", "b", "a", "0x1", " 5 ")], [{"a": one} for one in (2.5, -1e300, 2.5)],
+    [{"a": None}, {"a": None}], [{"a": 2, "b": 1}, {"b": 0, "a": 5}, {"c": 1}, {"a": "x"}]])
+def test_values_of_many_jobs_are_those_of_single_ones(desk: Desk, jobs: List[Dict[str, Any]]) -> None:
+    gathered = values.Gathered(values.RESULT)
+    gathered.take(enumerate(jobs, 1))
+    while desk.write(lambda t: gathered.write(t, 2)):
+        pass
+    for job_id, job in enumerate(jobs, 1):
+        desk.write(lambda t, one=(job_id, job): values.put(t, values.PARAMETER, [one]))  # type: ignore[misc]
+    found = {kind: [(name, repr(value), job_id) for of, name, value, job_id in kept(desk) if of == kind]
+             for kind in (values.RESULT, values.PARAMETER)}
+    assert found[values.RESULT] == found[values.PARAMETER]
+    assert len(found[values.RESULT]) == sum(one is not None for job in jobs for one in job.values())

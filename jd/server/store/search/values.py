@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 import sqlite3
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -30,6 +31,7 @@ GATHERED_VALUES = 500_000  # which take some 50 MB of memory
 # What SQLite takes for a number where it compares a text with one.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _NUMBER_CHARS = 310
+_VALUE, _JOB = itemgetter(0), itemgetter(1)
 
 
 def key(value: Any) -> Optional[Key]:
@@ -118,17 +120,28 @@ def id_of(t: Transaction, kind: str, name: str) -> int:
 # ---- values
 
 def put(t: Transaction, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
-    """Add the values of jobs, given as (job id, object), that have none of this kind yet.
+    """Add the values of jobs, given as (job id, object), that have none of this kind yet."""
+    ids: Dict[str, int] = {}
+    found: List[Tuple[int, bool, Key, int]] = []
+    for job_id, values in rows:
+        for name, value in values.items():
+            if name not in ids:
+                ids[name] = id_of(t, kind, name)
+            kept = key(value)
+            if kept is not None:
+                found.append((ids[name], type(kept) is str, kept, job_id))
+    found.sort()  # in the order of the table, as with Gathered
+    _insert(t, ((number, kept, job_id) for number, _, kept, job_id in found))
 
-    Thousands in one call cost far less than one by one: they are written in the order of the table.
-    """
-    gathered = Gathered(kind)
-    gathered.take(rows)
-    gathered.write(t)
+
+def _insert(t: Transaction, rows: Iterable[Tuple[int, Key, int]]) -> None:
+    # A server that was killed may have written some of them.
+    manyrows.insert(t.db, "INSERT OR IGNORE INTO job_values (name_id, value, job_id) VALUES %s", "(?, ?, ?)",
+                    rows)
 
 
 class Gathered:
-    """Values of jobs that have none of their kind yet, to be written in one or in several operations.
+    """Values of many jobs that have none of their kind yet, to be written in several operations.
 
     They are written in the order of the table. So each page of it is changed once for all that were gathered;
     of jobs with many parameters, a few at a time would change nearly all pages each time.
@@ -147,37 +160,68 @@ class Gathered:
 
     def take(self, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
         """Those of jobs, given as (job id, object)."""
-        sides = self._sides
+        ids: List[int] = []
+        objects: List[Mapping[str, Any]] = []
         for job_id, values in rows:
-            self._jobs += 1
-            self._values += len(values)
-            for name, value in values.items():
-                if name not in sides:
-                    sides[name] = ([], [])
-                kept = key(value)
-                if kept is not None:
-                    sides[name][type(kept) is str].append((kept, job_id))
+            ids.append(job_id)
+            objects.append(values)
+        self._jobs += len(ids)
+        for name, of, column in _columns(ids, objects):
+            self._values += len(column)
+            numbers, texts = self._sides.setdefault(name, ([], []))
+            for kept, job_id in zip(_keys(column), of):
+                if type(kept) is str:
+                    texts.append((kept, job_id))
+                elif kept is not None:
+                    numbers.append((kept, job_id))
 
-    def write(self, t: Transaction, limit: Optional[int] = None) -> bool:
+    def write(self, t: Transaction, limit: int) -> bool:
         """Write so many of them at most; returns whether there may be more, which are to be written before
         others are taken."""
         if self._in_order is None:
-            self._in_order = self._sorted(sorted((id_of(t, self._kind, name), name) for name in self._sides))
+            self._in_order = itertools.chain.from_iterable(
+                self._sorted(sorted((id_of(t, self._kind, name), name) for name in self._sides)))
         part = list(itertools.islice(self._in_order, limit))
-        # A server that was killed may have written some of them.
-        manyrows.insert(t.db, "INSERT OR IGNORE INTO job_values (name_id, value, job_id) VALUES %s",
-                        "(?, ?, ?)", part)
+        _insert(t, part)
         if len(part) == limit:
             return True
         self._in_order, self._jobs, self._values = None, 0, 0
         return False
 
-    def _sorted(self, names: Sequence[Tuple[int, str]]) -> Iterator[Tuple[int, Key, int]]:
+    def _sorted(self, names: Sequence[Tuple[int, str]]) -> Iterator[Iterator[Tuple[int, Key, int]]]:
         for number, name in names:
             for side in self._sides.pop(name):
-                side.sort()
-                for value, job_id in side:
-                    yield number, value, job_id
+                side.sort(key=_VALUE)  # of each value the jobs are in their order already
+                yield zip(itertools.repeat(number), map(_VALUE, side), map(_JOB, side))
+
+
+def _columns(ids: List[int], objects: List[Mapping[str, Any]]
+             ) -> Iterator[Tuple[str, Sequence[int], Sequence[Any]]]:
+    """Each name with the jobs that have it and their values."""
+    if len(set(map(tuple, objects))) == 1:
+        for name in objects[0]:
+            yield name, ids, list(map(itemgetter(name), objects))
+        return
+    found: Dict[str, Tuple[List[int], List[Any]]] = {}
+    for job_id, values in zip(ids, objects):
+        for name, value in values.items():
+            if name not in found:
+                found[name] = ([], [])
+            found[name][0].append(job_id)
+            found[name][1].append(value)
+    for name, (of, column) in found.items():
+        yield name, of, column
+
+
+def _keys(values: Sequence[Any]) -> Sequence[Optional[Key]]:
+    """The `key` of each; of texts that are there many times only once."""
+    kinds = set(map(type, values))
+    if kinds == {int} and min(values) >= -2 ** 63 and max(values) < 2 ** 63:
+        return values
+    if kinds == {str}:
+        known = {value: key(value) for value in set(values)}
+        return list(map(known.__getitem__, values))
+    return list(map(key, values))
 
 
 def change(t: Transaction, kind: str, job_id: int, before: Mapping[str, Any],
