@@ -96,6 +96,22 @@ def public_directory(mode: int = 0o755) -> Iterator[Path]:
         yield Path(made)
 
 
+def directory_of(path: Path, uid: int = 0, mode: int = 0o755, gid: Optional[int] = None) -> Path:
+    """A directory of this user, and of the group with his number where no other is given."""
+    path.mkdir(parents=True, exist_ok=True)
+    os.chown(str(path), uid, uid if gid is None else gid)
+    path.chmod(mode)
+    return path
+
+
+def file_of(path: Path, uid: int, text: str = "a-token-that-mallory-knows\n", mode: int = 0o644) -> Path:
+    """A file of this user, and of the group with his number."""
+    path.write_text(text)
+    os.chown(str(path), uid, uid)
+    path.chmod(mode)
+    return path
+
+
 def as_user(uid: int, call: Callable[[], Any], gid: Optional[int] = None) -> Any:
     """What `call()` gives, or the exception that it raises, in a forked child that is another user."""
     reading, writing = os.pipe()

@@ -4,6 +4,7 @@ from typing import Iterator
 
 import pytest
 
+from jd.server.store.policy import Policy
 from tests.server.dashboard_bench import Dashboard
 from tests.server.scenes import play
 from tests.server.store_support import Desk
@@ -18,9 +19,15 @@ def quick_hashes() -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def policy() -> Policy:
+    """That of `desk`, for files with another one to say so."""
+    return Policy()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, policy: Policy) -> Iterator[Desk]:
     """A store on an empty database."""
-    opened = Desk(tmp_path)
+    opened = Desk(tmp_path, policy)
     yield opened
     opened.database.close()
 

@@ -19,6 +19,7 @@ from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
 from jd.server.store.queue import ending, jobs
 from jd.server.store.schema import MIGRATIONS
+from jd.server.store.search import conditions, scanning
 from jd.server.store.transaction import Happened, Transaction, remove_superseded
 from jd.storage.database import Database
 
@@ -102,6 +103,18 @@ class Desk:
 
     def status(self, job_id: int) -> Optional[str]:
         return self.read(lambda db: joblist.statuses(db, [job_id])).get(str(job_id))
+
+    def found(self, text: str) -> List[int]:
+        """Ids that a filter finds, a few at a time."""
+        ids: List[int] = []
+        after: Optional[int] = 0
+        while after is not None:
+            start = after
+            step = self.read(lambda db: scanning.matching(
+                db, conditions.compiled(db, text, self.now), start, 3))
+            ids += step.ids
+            after = step.next
+        return ids
 
     def counts(self) -> Dict[str, int]:
         return {status: n for status, n in self.read(jobs.counts).items() if n}

@@ -2,8 +2,7 @@
 
 import math
 import random
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import pytest
 
@@ -13,13 +12,6 @@ from jd.server.store.pages.history import bestsofar
 from jd.server.store.pages.history.bestsofar import Asked, BestSoFar
 from jd.server.store.search import values
 from tests.server.store_support import Desk
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
-    yield made
-    made.database.close()
 
 
 def give(desk: Desk, job_id: int, number: Optional[float]) -> None:

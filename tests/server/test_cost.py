@@ -4,8 +4,7 @@ import csv
 import io
 import random
 from collections import defaultdict
-from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import pytest
 
@@ -40,10 +39,8 @@ class Attempt(NamedTuple):
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path, Policy(pause_failing=False))
-    yield made
-    made.database.close()
+def policy() -> Policy:
+    return Policy(pause_failing=False)
 
 
 def beat(desk: Desk, worker: str, **fields: Any) -> Optional[int]:

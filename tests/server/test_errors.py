@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 
@@ -162,19 +162,7 @@ def finder(desk: Desk) -> Found:
     again = desk.claim("node1_egg_0", session="node1_egg_0")
     desk.finish(again.job_id, attempt=again.attempt)
     assert (done.job_id, again.job_id) == (5, 1)
-
-    def find(text: str) -> List[int]:
-        ids: List[int] = []
-        after: Optional[int] = 0
-        while after is not None:
-            start = after
-            step = desk.read(lambda db: scanning.matching(
-                db, conditions.compiled(db, text, desk.now), start, 2))
-            ids += step.ids
-            after = step.next
-        return ids
-
-    return find
+    return desk.found
 
 
 @pytest.mark.parametrize("text, ids", [

@@ -1,6 +1,6 @@
 """The filter language: how it is read, and what the conditions made of it find."""
 
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 import pytest
 
@@ -123,32 +123,16 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     made.database.close()
 
 
-def finder(desk: Desk) -> Found:
-    """Ids that a filter finds."""
-    def find(text: str) -> List[int]:
-        ids: List[int] = []
-        after: Optional[int] = 0
-        while after is not None:
-            start = after
-            step = desk.read(lambda db: scanning.matching(
-                db, conditions.compiled(db, text, desk.now), start, 3))
-            ids += step.ids
-            after = step.next
-        return ids
-
-    return find
-
-
 @pytest.fixture
 def finds(way: None, lasting: Desk) -> Found:
-    return finder(lasting)
+    return lasting.found
 
 
 @pytest.fixture
 def found(way: None, desk: Desk) -> Found:
     """The same, of jobs that the test may change."""
     desk.add(from_list(JOBS))
-    return finder(desk)
+    return desk.found
 
 
 @pytest.mark.parametrize("text, ids", [

@@ -2,7 +2,6 @@
 
 import math
 import random
-from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
@@ -15,13 +14,6 @@ from jd.server.store.search import values
 from tests.server.store_support import Desk, ordered
 
 Job = Dict[str, Any]
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
-    yield made
-    made.database.close()
 
 
 def parameters() -> List[Job]:

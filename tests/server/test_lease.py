@@ -1,6 +1,5 @@
 """How long a lease is, and that a worker which does as it is told keeps its job."""
 
-from pathlib import Path
 from typing import Any, Dict
 
 import pytest
@@ -17,8 +16,8 @@ BUSY: Dict[str, Any] = {"reported_status": "busy", "current_job_id": 1}
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, Policy(lease=30.0))
+def policy() -> Policy:
+    return Policy(lease=30.0)
 
 
 def change_lease(desk: Desk, seconds: float) -> None:

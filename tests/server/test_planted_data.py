@@ -16,7 +16,17 @@ from jd.server.store import direct
 from jd.server.store.policy import Policy
 from jd.storage import filemodes
 from jd.storage.filemodes import PRIVATE, Modes
-from tests.support import MALLORY, NOBODY, as_user, free_env, needs_root, public_directory, python
+from tests.support import (
+    MALLORY,
+    NOBODY,
+    as_user,
+    directory_of,
+    file_of,
+    free_env,
+    needs_root,
+    public_directory,
+    python,
+)
 
 pytestmark = needs_root
 OWNER = 54330
@@ -28,20 +38,6 @@ def root() -> Iterator[Path]:
     """A directory of root's like /tmp."""
     with public_directory(0o1777) as made:
         yield made
-
-
-def directory(path: Path, uid: int, mode: int, gid: Optional[int] = None) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    os.chown(str(path), uid, uid if gid is None else gid)
-    path.chmod(mode)
-    return path
-
-
-def file(path: Path, uid: int, mode: int = 0o644) -> Path:
-    path.write_text("a-token-that-mallory-knows\n")
-    os.chown(str(path), uid, uid)
-    path.chmod(mode)
-    return path
 
 
 def served(workspace: Path, uid: int = OWNER, gid: Optional[int] = None, umask: int = 0,
@@ -70,9 +66,9 @@ def refused(error: Any, *words: str) -> None:
 @pytest.mark.parametrize("name", ["token", "jobs.db", "hub.json", "tls-key.pem", "tls-cert.pem", "pin"])
 @pytest.mark.parametrize("uid", [OWNER, 0], ids=["user", "root"])
 def test_planted_data_is_refused(root: Path, uid: int, name: str) -> None:
-    workspace = directory(root / "ws", MALLORY, 0o755)
-    directory(workspace / "victim", MALLORY, 0o777)
-    file(directory(workspace / "victim" / "meta", MALLORY, 0o777) / name, MALLORY)
+    workspace = directory_of(root / "ws", MALLORY, 0o755)
+    directory_of(workspace / "victim", MALLORY, 0o777)
+    file_of(directory_of(workspace / "victim" / "meta", MALLORY, 0o777) / name, MALLORY)
     refused(served(workspace, uid), "server data", "belongs to somebody else", "--workspace_path")
 
 
@@ -82,7 +78,7 @@ def test_a_planted_part_of_the_way_is_refused(root: Path, below: str) -> None:
     if below:
         assert served(workspace) is None
         os.rename(str(workspace / below), str(workspace / "away"))
-    directory(workspace / below, MALLORY, 0o777)
+    directory_of(workspace / below, MALLORY, 0o777)
     refused(served(workspace), str(workspace / below), "uid %d" % MALLORY)
 
 
@@ -90,7 +86,7 @@ def test_a_planted_part_of_the_way_is_refused(root: Path, below: str) -> None:
 def test_a_file_that_somebody_else_put_into_data_of_ones_own(root: Path, name: str) -> None:
     workspace = root / "ws"
     assert served(workspace) is None
-    planted = file(workspace / "victim" / "meta" / name, MALLORY)
+    planted = file_of(workspace / "victim" / "meta" / name, MALLORY)
     refused(served(workspace), str(planted), "belongs to somebody else")
     found = as_user(OWNER, lambda: direct.find(workspace, "victim"))
     refused(found, str(planted))
@@ -104,7 +100,7 @@ def test_a_file_that_somebody_else_put_into_data_of_ones_own(root: Path, name: s
 def test_data_of_ones_own_that_others_can_write(root: Path, mode: int, gid: int, fine: bool) -> None:
     workspace = root / "ws"
     assert served(workspace) is None
-    directory(workspace / "victim", OWNER, mode, gid)
+    directory_of(workspace / "victim", OWNER, mode, gid)
     outcome = served(workspace)
     if fine:
         assert outcome is None
@@ -139,13 +135,13 @@ def test_volumes_that_an_administrator_gives(root: Path, monkeypatch: pytest.Mon
     # An image's directory, for any user of group 0; its own user; an emptyDir; a volume with fsGroup.
     for number, (uid, mode, gid) in enumerate([(1001, 0o770, 0), (OWNER, 0o755, OWNER), (0, 0o777, 0),
                                                (0, 0o2775, OWNER)]):
-        volume = directory(root / str(number), uid, mode, gid)
+        volume = directory_of(root / str(number), uid, mode, gid)
         for _ in range(2):
             assert served(volume, OWNER, gid) is None
             assert hub(volume / ".hub", OWNER, gid) is None
-        volume = directory(root / ("hub%d" % number), uid, mode, gid)
+        volume = directory_of(root / ("hub%d" % number), uid, mode, gid)
         assert [hub(volume, OWNER, gid) for _ in range(2)] == [None, None]
-    assert hub(directory(root / "emptydir", 0, 0o777), 0) is None
+    assert hub(directory_of(root / "emptydir", 0, 0o777), 0) is None
     # Kubernetes opens all that is in a volume to the fsGroup when the pod is started again.
     volume = root / "3"
     for path in [volume, *volume.rglob("*")]:
@@ -158,25 +154,25 @@ def test_volumes_that_an_administrator_gives(root: Path, monkeypatch: pytest.Mon
 
 def test_data_that_another_user_of_the_volume_made(root: Path) -> None:
     root.chmod(0o755)
-    volume = directory(root / "volume", 1001, 0o770, 0)
+    volume = directory_of(root / "volume", 1001, 0o770, 0)
     assert served(volume, 1001, 0) is None
-    directory(volume / "victim", 1001, 0o770, 0)
+    directory_of(volume / "victim", 1001, 0o770, 0)
     refused(served(volume, OWNER, 0), "victim belongs to somebody else (uid 1001")
 
 
 @pytest.mark.parametrize("name", ["hub.db", "hub.json", "admin.key", "hub.lock"])
 def test_a_planted_hub_is_refused(root: Path, name: str) -> None:
-    planted = directory(root / "hub", MALLORY, 0o777)
+    planted = directory_of(root / "hub", MALLORY, 0o777)
     for uid in (OWNER, 0):
         refused(hub(planted, uid), "Hub data", "belongs to somebody else", "--data")
     data = root / "mine"
     assert hub(data) is None
-    refused(hub(file(data / name, MALLORY).parent), name, "belongs to somebody else")
+    refused(hub(file_of(data / name, MALLORY).parent), name, "belongs to somebody else")
     refused(hub(data, create=False), name)
 
 
 def test_a_planted_link_of_a_hub_makes_no_file(root: Path) -> None:
-    planted = directory(root / "hub", MALLORY, 0o777)
+    planted = directory_of(root / "hub", MALLORY, 0o777)
     (planted / "hub.db").symlink_to(root / "made")
     refused(hub(planted, 0), "Hub data")
     assert not (root / "made").exists()
@@ -188,10 +184,10 @@ def test_a_planted_link_of_a_hub_makes_no_file(root: Path) -> None:
     ["jd.hub", "serve", "--data", "{}/hub"]], ids=["server", "own Hub", "Hub"])
 def test_a_command_ends_with_one_line(root: Path, tmp_path: Path, words: List[str]) -> None:
     for name in ("ws/victim/meta", "hub"):
-        directory(root / name, MALLORY, 0o777)
+        directory_of(root / name, MALLORY, 0o777)
     for path in (root / "ws", root / "ws" / "victim"):
         os.chown(str(path), MALLORY, MALLORY)
-    file(root / "ws" / "victim" / "meta" / "token", MALLORY)
+    file_of(root / "ws" / "victim" / "meta" / "token", MALLORY)
     done = subprocess.run(python("-m", *(word.format(root) for word in words)), env=free_env(tmp_path),
                           capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, b"")

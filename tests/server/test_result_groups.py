@@ -3,8 +3,7 @@
 import math
 import random
 import statistics
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 
@@ -14,13 +13,6 @@ from jd.server.store.search import values
 from tests.server.store_support import Desk, ordered
 
 Job = Dict[str, Any]
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
-    yield made
-    made.database.close()
 
 
 def sweep(desk: Desk, jobs: List[Job], metric: Sequence[Optional[float]]) -> None:

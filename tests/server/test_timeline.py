@@ -1,8 +1,7 @@
 """Workers over time, beside a plain calculation over what the test itself did with them."""
 
 import random
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import pytest
 
@@ -37,10 +36,8 @@ class Town(NamedTuple):
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path, Policy(pause_failing=False))
-    yield made
-    made.database.close()
+def policy() -> Policy:
+    return Policy(pause_failing=False)
 
 
 def beat(desk: Desk, worker: str, **fields: Any) -> Optional[int]:

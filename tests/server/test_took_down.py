@@ -1,6 +1,5 @@
 """A job that takes its workers down is set aside after three, and no outage makes one of an innocent job."""
 
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,8 @@ from tests.server.store_support import Desk
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, Policy(lease=30.0))
+def policy() -> Policy:
+    return Policy(lease=30.0)
 
 
 def lose(desk: Desk, worker: str, job_id: int = 1) -> None:
