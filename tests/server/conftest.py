@@ -5,6 +5,7 @@ from typing import Iterator
 import pytest
 
 from jd.server.store.policy import Policy
+from tests.server import readyschema
 from tests.server.dashboard_bench import Dashboard
 from tests.server.scenes import play
 from tests.server.store_support import Desk
@@ -15,6 +16,12 @@ from tests.support import cheap_passwords
 @pytest.fixture(scope="module", autouse=True)
 def quick_hashes() -> Iterator[None]:
     with cheap_passwords():
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_schemas() -> Iterator[None]:
+    with readyschema.copied():
         yield
 
 
