@@ -19,17 +19,19 @@ from jd.cli import main
 from jd.cli.commands.sweep import wait
 from jd.errors import JdError, ServerUnreachable, UsageError
 from jd.net.multipart import encode_upload
+from jd.server.store.policy import Policy
 from jd.sweep import jobs, session
 from jd.sweep.errors import NotOffered
 from jd.sweep.waiting import Standing
 from tests.cli.info_support import Machine, Stub, closed_port
-from tests.e2e.processes import Server
+from tests.e2e.processes import Calls
+from tests.server.servedhere import ServedHere
 
 
 class Shell:
     """Types commands for the experiment of a server."""
 
-    def __init__(self, server: Server, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, server: Calls, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         self.server = server
         self.environ = machine.environ
         self._capsys = capsys
@@ -74,7 +76,7 @@ def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
-    with Server(tmp_path, "--max-attempts", 1) as server:
+    with ServedHere(tmp_path, Policy(max_attempts=1)) as server:
         yield Shell(server, Machine(tmp_path), capsys)
 
 
@@ -157,7 +159,7 @@ def test_nobody_waits_for_a_server_that_is_away(tmp_path: Path) -> None:
 
 def test_jobs_tell_why_they_failed_and_when_they_are_tried_again(tmp_path: Path,
                                                                  capsys: pytest.CaptureFixture[str]) -> None:
-    with Server(tmp_path) as server:
+    with ServedHere(tmp_path) as server:
         shell = Shell(server, Machine(tmp_path), capsys)
         shell.run("submit", "param.lr=0.1,0.25", "param.name=some\u001btext")
         shell.end("ABORTED", message="exit status 1\nTraceback", exit_code=1,
@@ -341,7 +343,7 @@ def test_ctrl_c_ends_the_waiting_and_no_job(shell: Shell, monkeypatch: pytest.Mo
 
 
 def test_a_job_that_is_tried_again_has_not_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Server(tmp_path) as server:
+    with ServedHere(tmp_path) as server:
         shell = Shell(server, Machine(tmp_path), capsys)
         server.create(1)
         shell.end("ABORTED")

@@ -52,7 +52,38 @@ class Process:
         return self.output.read_text(errors="replace")
 
 
-class Server(Process):
+class Calls:
+    """What tests ask the server at `url`."""
+
+    url: str
+
+    def call(self, route: str, body: Any = None, **headers: str) -> Any:
+        """Decoded answer; a refusal is `(status, decoded answer)`."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.url + route, data, dict({"Content-Type": "application/json"}, **headers))
+        try:
+            with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
+                return json.loads(answer.read())
+        except HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def create(self, count: int = 1, **fields: Any) -> None:
+        """Make so many jobs, which have an x each; `fields` stand beside the parameters."""
+        self.call("/api/jobs/create", dict({"parameters": {"x": list(range(count))}}, **fields))
+
+    def counts(self) -> Dict[str, int]:
+        """Jobs by status, without the statuses that no job has."""
+        return {status: n for status, n in self.call("/job_counts").items() if n}
+
+    def until(self, timeout: float = PATIENCE, **counts: int) -> None:
+        """Wait until the counts are exactly these."""
+        wait_until(lambda: self.counts() == counts, timeout, "counts %s" % counts)
+
+    def jobs(self) -> List[Dict[str, Any]]:
+        return list(self.call("/api/jobs?per_page=1000")["jobs"])
+
+
+class Server(Process, Calls):
     """`jd_server` on free ports; `url` and `ready` are known once it listens.
 
     With `checkout` it is that of another one. It starts in /, as modules in the present directory would be
@@ -84,31 +115,6 @@ class Server(Process):
     def event(self) -> Dict[str, Any]:
         """The next line that it prints."""
         return dict(json.loads(self.stdout.readline()))
-
-    def call(self, route: str, body: Any = None, **headers: str) -> Any:
-        """Decoded answer; a refusal is `(status, decoded answer)`."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self.url + route, data, dict({"Content-Type": "application/json"}, **headers))
-        try:
-            with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
-                return json.loads(answer.read())
-        except HTTPError as error:
-            return error.code, json.loads(error.read())
-
-    def create(self, count: int = 1, **fields: Any) -> None:
-        """Make so many jobs, which have an x each; `fields` stand beside the parameters."""
-        self.call("/api/jobs/create", dict({"parameters": {"x": list(range(count))}}, **fields))
-
-    def counts(self) -> Dict[str, int]:
-        """Jobs by status, without the statuses that no job has."""
-        return {status: n for status, n in self.call("/job_counts").items() if n}
-
-    def until(self, timeout: float = PATIENCE, **counts: int) -> None:
-        """Wait until the counts are exactly these."""
-        wait_until(lambda: self.counts() == counts, timeout, "counts %s" % counts)
-
-    def jobs(self) -> List[Dict[str, Any]]:
-        return list(self.call("/api/jobs?per_page=1000")["jobs"])
 
 
 class Worker(Process):

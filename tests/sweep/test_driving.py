@@ -12,8 +12,10 @@ import pytest
 
 import jd
 from jd.net.client import Client
-from tests.e2e.processes import Process, Server
+from jd.server.store.policy import Policy
+from tests.e2e.processes import Process
 from tests.script.stub_server import Answer, StubServer
+from tests.server.servedhere import ServedHere
 from tests.support import free_env, python, wait_until
 from tests.sweep.conftest import HEALTH
 from tests.sweep.stripped import Stripped
@@ -83,8 +85,8 @@ class Hand(threading.Thread):
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path, "--max-attempts", 1) as started:
+def server(tmp_path: Path) -> Iterator[ServedHere]:
+    with ServedHere(tmp_path, Policy(max_attempts=1)) as started:
         yield started
 
 
@@ -97,7 +99,7 @@ def driven(tmp_path: Path, url: str) -> Dict[str, Any]:
 
 
 @pytest.mark.parametrize("stripped", [False, True], ids=["ours", "base"])
-def test_two_rounds(tmp_path: Path, server: Server, stripped: bool) -> None:
+def test_two_rounds(tmp_path: Path, server: ServedHere, stripped: bool) -> None:
     with Stripped(server.url) as base, Hand(server.url):
         told = driven(tmp_path, base.url if stripped else server.url)
         assert ("/api/jobs/statuses" in base.asked) == stripped and "/api/jobs/wait" not in base.asked
@@ -114,7 +116,7 @@ def test_two_rounds(tmp_path: Path, server: Server, stripped: bool) -> None:
         "path": workspace + "/jd_data/exp/3/downloaded", "root": workspace + "/jd_data"}
 
 
-def test_what_only_ours_can_is_refused_by_a_base_server_before_anything_happens(server: Server) -> None:
+def test_what_only_ours_can_is_refused_by_a_base_server_before_anything_happens(server: ServedHere) -> None:
     with Stripped(server.url) as base:
         jd.init(exp_id="exp", server=base.url)
         with pytest.raises(NotImplementedError, match="this server does not create only jobs that do not"):
@@ -129,7 +131,7 @@ def test_what_only_ours_can_is_refused_by_a_base_server_before_anything_happens(
         60.0, 2, 5, ["gpu"], "env"]
 
 
-def test_a_job_that_is_tried_again_is_not_the_end_and_the_end_is_told_at_once(server: Server) -> None:
+def test_a_job_that_is_tried_again_is_not_the_end_and_the_end_is_told_at_once(server: ServedHere) -> None:
     jd.init(exp_id="exp", server=server.url)
     made = jd.create_jobs({"fail": 1}, max_attempts=2, aborted_job_reset_timeout=0)
     tries: List[float] = []
@@ -147,7 +149,7 @@ def test_a_job_that_is_tried_again_is_not_the_end_and_the_end_is_told_at_once(se
     assert len(tries) == 2 and ended[0] - tries[1] < 5.0
 
 
-def test_jobs_wait_for_others(server: Server) -> None:
+def test_jobs_wait_for_others(server: ServedHere) -> None:
     jd.init(exp_id="exp", server=server.url)
     jd.create_jobs([{"x": 1}, {"fail": 1}])
     jd.create_jobs({"x": 2}, after=[1])
