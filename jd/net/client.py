@@ -241,7 +241,7 @@ class Client:
             if not 200 <= answer.status < 300:
                 refusal = self._refusal(answer, request.route, proxy, token)
                 if answer.status == 400 and getattr(refusal, "told", None) is None:
-                    self._check_scheme(proxy, refusal)  # web servers answer plain HTTP so
+                    self._check_scheme(proxy, refusal, request.timeout)  # web servers answer plain HTTP so
             self._may_be_tls = False
             if refusal is None:
                 yield answer
@@ -251,7 +251,7 @@ class Client:
                 raise refusal
         except (OSError, NotHttp, UnicodeError) as error:
             if connection is not None and (isinstance(error, ConnectionError) or str(error) == NOT_AT_ALL):
-                self._check_scheme(proxy, error)
+                self._check_scheme(proxy, error, request.timeout)
             waited = request.timeout if connection else min(request.timeout, CONNECT_SECONDS)
             happened, advice = plain_words(error, waited)
             raise ServerUnreachable("no answer from %s%s%s: %s" % (
@@ -287,11 +287,11 @@ class Client:
         self._kept.append(connection)
         return None
 
-    def _check_scheme(self, proxy: Proxy | None, error: Exception) -> None:
+    def _check_scheme(self, proxy: Proxy | None, error: Exception, timeout: float) -> None:
         """Raises SpeaksTls from `error` if that is what plain HTTP gets from a port that speaks TLS. It
         is asked once: a server that answered, or was restarted, is not asked with every lost call."""
         may_be, self._may_be_tls = self._may_be_tls and proxy is None, False
-        if may_be and speaks_tls(self._address):
+        if may_be and speaks_tls(self._address, timeout):
             raise SpeaksTls(*wrong_scheme(self._address)) from error
 
     def _send(self, connection: Connection, request: _Request, token: str | None,

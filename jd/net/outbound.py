@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 # A dead host shows in this time, even where the answer itself may be waited for much longer.
 CONNECT_SECONDS = 30.0
-HELLO_SECONDS = 3.0  # for each wait, when a port is asked whether it speaks TLS
+HELLO_SECONDS = 3.0  # at most for each wait, when a port is asked whether it speaks TLS
+HELLO_SHARE = 0.25  # of the time of the call that asks: a worker's lease runs meanwhile
 # NAT gateways drop a silent connection, often after 5 minutes; a held heartbeat is silent.
 KEEPALIVE_IDLE_SECONDS = 60
 
@@ -265,11 +266,12 @@ def _settle(sock: socket.socket, timeout: float) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
 
 
-def speaks_tls(address: Address) -> bool:
-    """Whether a port that was addressed as http:// takes a TLS handshake. Nothing else is sent."""
+def speaks_tls(address: Address, timeout: float) -> bool:
+    """Whether a port that was addressed as http:// takes a TLS handshake. Nothing else is sent. It is for a
+    call that was to wait for `timeout` seconds."""
     from jd.net import clienttls
     try:
-        with connect((address.host, address.port), HELLO_SECONDS) as plain:
+        with connect((address.host, address.port), min(HELLO_SECONDS, HELLO_SHARE * timeout)) as plain:
             return clienttls.takes_handshake(plain, address.host)
     except (OSError, ForeignServer):
         return False

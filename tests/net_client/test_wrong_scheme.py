@@ -3,11 +3,12 @@
 import socket
 import ssl
 import threading
-from typing import Iterator, List
+from typing import Iterator, List, Tuple
 
 import pytest
 
 from jd.errors import ServerUnreachable
+from jd.net import outbound
 from jd.net.client import Client, SpeaksTls
 from jd.net.finding import probe
 from tests.net_client.test_tls import CERTIFICATE
@@ -90,6 +91,22 @@ def test_a_plain_port_is_asked_once(made: List[Listener]) -> None:
         with pytest.raises(ServerUnreachable, match="closed before the answer"):
             client.call("GET", "/job_counts")
     assert made[0].asked == [ord("G"), TLS_RECORD, ord("G")]
+
+
+def test_a_port_that_is_silent_to_the_question_does_not_take_much_longer_than_the_call(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with a lease of 3 seconds was held up for 3, and lost its job."""
+    given: List[float] = []
+    connect = outbound.connect
+
+    def noted(place: Tuple[str, int], timeout: float) -> socket.socket:
+        given.append(timeout)
+        return connect(place, 0.01)
+    monkeypatch.setattr(outbound, "connect", noted)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = outbound.Address.parse("http://127.0.0.1:%d" % silent.getsockname()[1])
+        assert not outbound.speaks_tls(address, 2.0) and not outbound.speaks_tls(address, 30.0)
+    assert given == [0.5, outbound.HELLO_SECONDS]
 
 
 def test_who_has_answered_is_not_asked(stub: StubServer) -> None:

@@ -257,7 +257,7 @@ class Visit:
         return (notes.problem if self._named else notes.warn)(what, advice)
 
     def _speaks_tls(self, address: Address) -> bool:
-        return address.scheme == "http" and self._proxy is None and speaks_tls(address)
+        return address.scheme == "http" and self._proxy is None and speaks_tls(address, TIMEOUT)
 
     def _first_hop(self, address: Address) -> Tuple[str, int]:
         if self._proxy is not None:
