@@ -1,6 +1,6 @@
 """Run the tests, several directories at a time: `python -m tests.run [--all] [pytest options]`.
 
-What `make test` does. Each directory is a pytest of its own; one more runs at once than there are
+What `make test` does. Each directory is a pytest of its own; two more run at once than there are
 processors, because tests also wait, and at most four. Tests marked as slow are left out, and counted at
 the end, unless `--all` asks for them. A directory that fails shows what its pytest said, and the files of its
 tests are kept; the last line is the sum in pytest's words. Where the options name files or directories, it is
@@ -25,10 +25,14 @@ from typing import Counter as Counts
 from typing import Dict, List, Optional
 
 ROOT = Path(__file__).parent.parent
-MOST = 4
-# These take longest: begun last they would be waited for alone.
-FIRST = ("airgap", "slurm", "hostile", "faults", "server", "browser", "e2e", "dist", "examples", "cli",
-         "worker", "hub")
+MOST = 4  # parts at once
+# These take longest, the longest first: what begins last is waited for alone.
+FIRST = (
+    "airgap", "slurm", "browser", "faults", "hostile", "server", "worker", "e2e/test_control.py",
+    "e2e/test_access_file.py", "e2e/test_job_output.py", "e2e/test_server_process.py", "e2e/test_sweep.py",
+    "compat", "examples", "dist", "cli", "e2e/test_entries.py", "e2e/test_backup_under_load.py",
+    "e2e/test_hub_server.py", "test_house.py", "e2e/test_other_users.py", "e2e/test_hub_worker.py",
+    "e2e/test_laptop.py", "ground", "e2e/test_limited_workers.py", "e2e/test_usage_patterns.py", "hub")
 BY_FILE = ("e2e",)  # directories so large that their files take turns
 TOGETHER = {"airgap": ["containers"]}  # run by one pytest, as they share a Debian that takes long to make
 ON_DISK = ("slurm", "airgap")  # images and systems: large, and rarely synced
@@ -49,7 +53,8 @@ class Part:
 
     def __init__(self, *paths: Path) -> None:
         self.paths = [str(path.relative_to(ROOT)) for path in paths]
-        self.name = "+".join(str(path.relative_to(ROOT / "tests")) for path in paths)
+        names = [str(path.relative_to(ROOT / "tests")) for path in paths]
+        self.key, self.name = names[0], "+".join(names)
         self.percent = 0
         self.on_disk = paths[0].name in ON_DISK
         self.process: "subprocess.Popen[str]"
@@ -128,7 +133,8 @@ class Run:
 
     def all(self) -> None:
         """Run every part."""
-        workers = [threading.Thread(target=self._work) for _ in range(min(MOST, (os.cpu_count() or 1) + 1))]
+        count = min(MOST, (os.cpu_count() or 1) + 2)
+        workers = [threading.Thread(target=self._work) for _ in range(count)]
         self._screen.line("running %d parts of tests/, %d at a time; a line for each that ends"
                           % (self._total, len(workers)))
         try:
@@ -201,7 +207,6 @@ def parts() -> List[Part]:
     """What one pytest runs: the directories of tests/, and files that are in none or in one of BY_FILE."""
     tests = ROOT / "tests"
     directories = sorted(path for path in tests.iterdir() if path.is_dir() and any(path.rglob("test_*.py")))
-    directories.sort(key=lambda path: FIRST.index(path.name) if path.name in FIRST else len(FIRST))
     guests = {name for names in TOGETHER.values() for name in names}
     found: List[Part] = []
     for directory in directories:
@@ -209,7 +214,8 @@ def parts() -> List[Part]:
             found += map(Part, sorted(directory.glob("test_*.py")))
         elif directory.name not in guests:
             found.append(Part(directory, *(tests / name for name in TOGETHER.get(directory.name, []))))
-    return found + [Part(path) for path in sorted(tests.glob("test_*.py"))]
+    found += map(Part, sorted(tests.glob("test_*.py")))
+    return sorted(found, key=lambda part: FIRST.index(part.key) if part.key in FIRST else len(FIRST))
 
 
 def closing(counts: Counts[str], seconds: float) -> str:

@@ -119,3 +119,8 @@ def test_each_file_of_tests_is_run_once() -> None:
     paths = [ROOT / path for part in runner.parts() for path in part.paths]
     files = [file for path in paths for file in (path.rglob("test_*.py") if path.is_dir() else [path])]
     assert sorted(files) == sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def test_what_takes_long_begins_first() -> None:
+    """A directory or file that was renamed would begin among the last, without a word."""
+    assert tuple(part.key for part in runner.parts())[:len(runner.FIRST)] == runner.FIRST
