@@ -23,6 +23,7 @@ from jd.files import safedirs
 from jd.server import opening
 from jd.server.begun import Begun
 from jd.server.latervalues import LaterValues
+from jd.server.lookups import LookUps
 from jd.server.store import aftermath, clockset, datadir
 from jd.server.store.files import files
 from jd.server.store.fleet import failing, presence, workers
@@ -125,6 +126,7 @@ class Experiment:
         """Make the data ready to be served. Raises DamagedFile, StorageError."""
         clock = self.clock
         self.database = opening.open_database(self.directory, self._kept)
+        self._look_ups = LookUps(self.database)
         try:
             files.prepare(self.data_dir, self._kept)
             opening.tidy_files(self.database, self.directory, self._kept, _log)
@@ -198,8 +200,9 @@ class Experiment:
         return self.database.read(operation).result()
 
     async def look_up(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """`read` for workers: a few rows by an index, which never waits for what people read."""
-        return await asyncio.wrap_future(self.database.look_up(operation))
+        """`read` for workers: a few rows by an index, which never waits for what people read. It may be run
+        twice."""
+        return await self._look_ups.ask(operation)
 
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
