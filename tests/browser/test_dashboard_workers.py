@@ -287,6 +287,7 @@ def test_a_sweep_ends_by_its_rule_and_goes_on_with_a_click(browser: Browser, tmp
         server.upload(job["job_id"], "result.json", b'{"acc": 0.95}')
         browser.wait_text("The sweep has ended: job 1 has reached acc>0.9. 3 jobs that waited were aborted.")
         assert server.counts() == {"SERVED": 1, "ABORTED": 3}
+        browser.wait_text("By the target the sweep has ended once; that counts again when it is changed")
         browser.go(server.page + "/jobs")  # where no scrolling has put the notice below the bar
         browser.click(".notice button", "Go on")
         server.until(SERVED=1, PENDING=3)

@@ -144,7 +144,7 @@ class FailuresPage {
 }
 
 const retryWords = (n) =>
-  (n === 1 ? "Retry the one that stayed failed" : `Retry all ${number(n)} that stayed failed`);
+  (n === 1 ? "Retry the one that stayed aborted" : `Retry all ${number(n)} that stayed aborted`);
 
 function summary(found) {
   const text = `${number(found.jobs)} of ${count(found.tried, "job")} failed at least once: `

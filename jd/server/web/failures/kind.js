@@ -12,9 +12,9 @@ const APART = ["lost", "preempted"];  // no failure of the script
 
 const link = (filter) => "/jobs?filter=" + encodeURIComponent(filter);
 
-/** What became of jobs that failed: a bar and the same in words. */
-export function became({good, failed, again, jobs}) {
-  const parts = [["failed", failed, "stayed failed"], ["again", again, "tried again"],
+/** What became of jobs that failed: a bar and the same in words. `stayed` is said of those that stay so. */
+export function became({good, failed, again, jobs}, stayed = "stayed failed") {
+  const parts = [["failed", failed, stayed], ["again", again, "tried again"],
     ["good", good, "came good later"]].filter(([, n]) => n);
   const piece = ([kind, n]) => {
     const made = el("i", {class: "of-" + kind});
@@ -52,7 +52,8 @@ export function kindCard(kind, {filter, tried, hosts, done}) {
   const node = el("li", {class: "card failure", "data-kind": kind.id},
     el("div", {class: "failure-count"},
       el("b", {}, number(kind.jobs)), el("span", {}, kind.jobs === 1 ? "job" : "jobs"),
-      el("span", {class: "hint"}, apart ? attempts : `of ${number(tried)} · ${attempts}`), became(kind)),
+      el("span", {class: "hint"}, apart ? attempts : `of ${number(tried)} · ${attempts}`),
+      became(kind, apart ? "stayed aborted" : "stayed failed")),
     el("div", {class: "failure-what"},
       el("h2", {}, el("a", {class: "mono", href: link(jobs), title: "Show these jobs"}, ...form)),
       example.error && example.error !== kind.form
