@@ -73,7 +73,7 @@ class Code:
     clean: Optional[bool] = None
     interpreter: Optional[str] = None
     version: Optional[str] = None
-    distributions: Optional[Mapping[str, str]] = None
+    distributions: Optional[Mapping[str, str]] = field(default=None, hash=False)
     snapshot: Optional[str] = None
 
     @classmethod

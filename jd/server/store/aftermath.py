@@ -18,16 +18,29 @@ from jd.server.store.reports import columns
 from jd.server.store.transaction import Ended, Happened, Transaction
 
 
+# What seldom follows the end of an attempt that is DONE, asked in one statement, as each of them asks it.
+_SELDOM = "SELECT %s, %s, %s" % (columns.ARE_DUE, failing.ARE_SUSPECT, brokensweep.IS_UNPROVEN)
+
+
 def follow(t: Transaction, ended: Ended) -> None:
     """It is counted for the charts, its runtime tells how long jobs take, what it reported becomes results,
     and its worker may be marked as failing and paused, or the whole sweep be paused."""
-    if ended.verdict == p.VERDICT_DONE:
-        t.happened.ended.append(ended)
-    else:
+    if ended.verdict != p.VERDICT_DONE:
         completions.count(t.db, [ended])
-    columns.ended(t, ended.job_id)
-    failing.judge(t, ended)
-    brokensweep.judge(t, ended)
+        columns.ended(t, ended.job_id)
+        failing.judge(t, ended)
+        brokensweep.judge(t, ended)
+        return
+    t.happened.ended.append(ended)
+    counts = failing.succeeded(t, ended.worker_id)
+    due, suspect, unproven = t.db.execute(_SELDOM, {
+        "job_id": ended.job_id, "failing_after": t.policy.failing_after}).fetchone()
+    if due:
+        columns.ended(t, ended.job_id)
+    if suspect and counts:
+        failing.mark_suspect(t)
+    if unproven:
+        brokensweep.judge(t, ended)
 
 
 def settle(db: sqlite3.Connection, happened: List[Happened]) -> None:

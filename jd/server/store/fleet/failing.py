@@ -15,12 +15,15 @@ from jd.server.store.queue.transitions import FAILURES
 from jd.server.store.transaction import Ended, Transaction
 
 
+# Workers that are measured against others, of which none had a success yet.
+_SUSPECT = "FROM workers WHERE failures_in_row >= :failing_after AND failures_in_row > 0 AND failing = 0"
+ARE_SUSPECT = "EXISTS (SELECT 1 %s)" % _SUSPECT
+
+
 def judge(t: Transaction, ended: Ended) -> None:
-    """An attempt ended."""
+    """An attempt ended that is not DONE."""
     if ended.verdict in FAILURES:
         _failure(t, ended.worker_id)
-    elif ended.verdict == p.VERDICT_DONE:
-        _success(t, ended.worker_id)
 
 
 def restart(t: Transaction) -> None:
@@ -58,17 +61,22 @@ def _failure(t: Transaction, worker_id: str) -> None:
         _mark(t, worker_id, row[0])
 
 
-def _success(t: Transaction, worker_id: str) -> None:
-    succeeded = ("UPDATE workers SET jobs_done = jobs_done + 1, failures_in_row = 0,"
-                 " failing_since = NULL, last_done_at = ?%s WHERE worker_id = ? AND failing = %d")
-    if not t.db.execute(succeeded % ("", 0), (t.now, worker_id)).rowcount:
-        if not t.db.execute(succeeded % (", failing = 0", 1), (t.now, worker_id)).rowcount:
-            return
+def succeeded(t: Transaction, worker_id: str) -> bool:
+    """A job is DONE. False where nothing is known of its worker; else this may be the success that others
+    were measured against in vain (see `mark_suspect`)."""
+    success = ("UPDATE workers SET jobs_done = jobs_done + 1, failures_in_row = 0,"
+               " failing_since = NULL, last_done_at = ?%s WHERE worker_id = ? AND failing = %d")
+    if not t.db.execute(success % ("", 0), (t.now, worker_id)).rowcount:
+        if not t.db.execute(success % (", failing = 0", 1), (t.now, worker_id)).rowcount:
+            return False
         worker_history.add_line(t, worker_id, "no longer failing", "server")
-    # This may be the success that others were measured against in vain.
-    for other, count in t.db.execute(
-            "SELECT worker_id, failures_in_row FROM workers WHERE failures_in_row >= ?"
-            " AND failures_in_row > 0 AND failing = 0", (t.policy.failing_after,)).fetchall():
+    return True
+
+
+def mark_suspect(t: Transaction) -> None:
+    """Another worker had a success: mark those on which too many jobs have failed in a row."""
+    for other, count in t.db.execute("SELECT worker_id, failures_in_row " + _SUSPECT,
+                                     {"failing_after": t.policy.failing_after}).fetchall():
         _mark(t, other, count)
 
 

@@ -317,9 +317,10 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
     job_id = known.current_job_id if beat.reported_status == p.IDLE else beat.current_job_id
     t.db.execute("UPDATE workers SET system_metrics = ?, last_seen = ? WHERE worker_id = ?",
                  (metrics, t.now, beat.worker_id))
-    has = share.Share(known.job_cpus, known.job_gpus)
+    had = share.Share(known.job_cpus, known.job_gpus)
+    has = share.told(beat, had)
     row = (beat.session, beat.reported_status, job_id, state, version, applied,
-           *(_Progress() if anew else _progress(known, beat, t.now)), *share.told(beat, has))
+           *(_Progress() if anew else _progress(known, beat, t.now)), *has)
     # Apart, and seldom: a trigger on these costs as much as the rest.
     if row != (known.session, known.reported_status, known.current_job_id, known.desired_state,
                known.desired_version, known.applied_version, known.requested_at, known.requested_by,
@@ -329,7 +330,7 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
             " desired_version = ?, applied_version = ?, requested_at = ?, requested_by = ?,"
             " previous_state = ?, acknowledged_at = ?, done_at = ?, job_cpus = ?, job_gpus = ?"
             " WHERE worker_id = ?", (*row, beat.worker_id))
-    share.learn(t, beat, has, share.told(beat, has))
+    share.learn(t, beat, had, has)
     identity = _identity(beat)
     # Seldom, and apart: the indexes on these columns cost more than the rest.
     if known.left_at is not None or identity[:4] != (

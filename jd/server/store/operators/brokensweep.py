@@ -18,6 +18,8 @@ MAX_LINE = 200  # characters of how the last one ended
 
 _COUNT = "first_attempts"  # the setting: what is counted as JSON, or _PROVEN
 _PROVEN = "succeeded"
+# Whether a success would end the counting.
+IS_UNPROVEN = "NOT EXISTS (SELECT 1 FROM settings WHERE name = '%s' AND value = '%s')" % (_COUNT, _PROVEN)
 
 
 class _Count(NamedTuple):

@@ -20,12 +20,11 @@ IN_ORDER = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
 def next_job(db: sqlite3.Connection, kinds: needs.Kinds = (None,),
              others: Optional[elsewhere.Elsewhere] = None) -> Optional[Waiting]:
     """The PENDING job of these kinds that goes out next; not one that is for others."""
-    before = creating_from(db)
-    heads = [job for job in (_head(db, kind, before, others) for kind in kinds) if job is not None]
+    heads = [job for job in (_head(db, kind, others) for kind in kinds) if job is not None]
     return min(heads, key=lambda job: (-job.priority, job.id), default=None)
 
 
-def _head(db: sqlite3.Connection, kind: Optional[int], before: int,
+def _head(db: sqlite3.Connection, kind: Optional[int],
           others: Optional[elsewhere.Elsewhere]) -> Optional[Waiting]:
     """The PENDING job of a kind that goes out next.
 
@@ -37,7 +36,7 @@ def _head(db: sqlite3.Connection, kind: Optional[int], before: int,
         job = next(jobs, None)
         if job is None:
             return None
-        if job.id >= before:
+        if not job.whole:
             jobs = map(Waiting._make, db.execute(IN_ORDER, (kind, job.priority)))
         elif others is None or not others.passes_over(job):
             return job

@@ -55,8 +55,7 @@ class Known(NamedTuple):
 
 def known(t: Transaction, code: messages.Code) -> Known:
     """This code, which is kept from now on."""
-    digest, text = _written(tuple((name, tuple(value.items()) if isinstance(value, dict) else value)
-                                  for name, value in code.to_json().items()))
+    digest, text = _written(code)
     row = t.db.execute("SELECT id, version FROM codes WHERE digest = ?", (digest,)).fetchone()
     if row is None:
         (count,) = t.db.execute("SELECT count(*) FROM codes").fetchone()
@@ -70,10 +69,9 @@ def known(t: Transaction, code: messages.Code) -> Known:
 
 
 @functools.lru_cache(maxsize=128)
-def _written(facts: Tuple[Tuple[str, Any], ...]) -> Tuple[str, str]:
-    """The digest of a code with these facts, and its JSON; every job of a sweep tells the same."""
-    text = json.dumps({name: dict(value) if isinstance(value, tuple) else value for name, value in facts},
-                      sort_keys=True)
+def _written(code: messages.Code) -> Tuple[str, str]:
+    """The digest of a code, and its JSON; every job of a sweep tells the same."""
+    text = json.dumps(code.to_json(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), text
 
 

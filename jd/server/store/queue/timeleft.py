@@ -9,6 +9,7 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd.server.store.queue import runtimes
+from jd.server.store.queue.jobs import NO_BATCH
 from jd.server.store.queue.needs import Kinds
 
 LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not, of all kinds
@@ -21,11 +22,12 @@ ATTEMPTS_FROM = "attempts_from"
 # A byte of the parameters may be another one, which SQLite does not notice: whoever reads them looks.
 WAITING = ("id, max(attempt + 1, coalesce((SELECT CAST(value AS INTEGER) FROM settings WHERE name = '%s'),"
            " 0)), lease, priority, min_time, timeout, needs_id, elsewhere_until, scratch, flags,"
-           " CAST(parameters AS BLOB)" % ATTEMPTS_FROM)
+           " CAST(parameters AS BLOB), id < coalesce((SELECT CAST(value AS INTEGER) FROM settings"
+           " WHERE name = 'creating_from'), %d)" % (ATTEMPTS_FROM, NO_BATCH))
 
 
 class Waiting(NamedTuple):
-    """A PENDING job; `number` is that of its next attempt."""
+    """A PENDING job; `number` is that of its next attempt. It is `whole` unless its batch is being written."""
 
     id: int
     number: int
@@ -38,6 +40,7 @@ class Waiting(NamedTuple):
     scratch: int
     flags: Optional[str]
     parameters: bytes  # JSON
+    whole: bool
 
 
 class Limit(NamedTuple):

@@ -14,6 +14,10 @@ from jd.server.store.reports import storage
 from jd.server.store.transaction import Transaction
 
 
+# Whether those of a job, :job_id, are to be written.
+ARE_DUE = "EXISTS (SELECT 1 FROM reports_due WHERE job_id = :job_id AND NOT written)"
+
+
 def due(t: Transaction, job_id: int, at_once: bool = False) -> None:
     """A job has reported something."""
     if at_once:
@@ -47,7 +51,7 @@ def write_due(t: Transaction, limit: int, after: int = 0) -> Optional[int]:
 
 def ended(t: Transaction, job_id: int) -> None:
     """An attempt of the job has ended: its columns are final."""
-    if t.db.execute("SELECT 1 FROM reports_due WHERE job_id = ? AND NOT written", (job_id,)).fetchone():
+    if t.db.execute("SELECT " + ARE_DUE, {"job_id": job_id}).fetchone()[0]:
         _write(t, job_id)
         _written(t, job_id)
 
