@@ -19,6 +19,7 @@ from jd.server.creation.batch import from_list
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches
 from jd.server.store.policy import Policy
+from jd.server.store.queue.jobs import CHANGED, moved
 from jd.server.store.search import values
 from jd.server.store.transaction import Transaction
 from tests.bench.rows import Row, arguments, finish, paired
@@ -115,8 +116,9 @@ def _make(workspace: Path, total: int, parameters: int, metrics: int) -> None:
 
 
 def _finish(t: Transaction, first: int, results: List[Dict[str, float]]) -> None:
-    t.db.executemany("UPDATE jobs SET status = 'DONE', results = ? WHERE id = ?",
+    t.db.executemany("UPDATE jobs SET status = 'DONE', results = ?, %s WHERE id = ?" % CHANGED,
                      [(json.dumps(found), first + at) for at, found in enumerate(results)])
+    moved(t, "PENDING", "DONE", len(results))
     values.put(t, values.RESULT, [(first + at, found) for at, found in enumerate(results)])
 
 

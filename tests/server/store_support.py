@@ -40,6 +40,14 @@ def _settle(db: sqlite3.Connection, done: List[Any]) -> None:
     aftermath.settle(db, [happened for _, happened in done])
 
 
+def put(t: Transaction, status: str, *ids: int) -> None:
+    """Jobs are in a status from now on, however they came there."""
+    for job_id in ids:
+        before = jobs.find(t.db, job_id).status
+        t.db.execute("UPDATE jobs SET status = ?, %s WHERE id = ?" % jobs.CHANGED, (status, job_id))
+        jobs.moved(t, before, status)
+
+
 class Desk:
     """Runs operations at `now` and waits for them, as a handler would; `happened` is what the last one
     that wrote has caused."""

@@ -14,6 +14,7 @@ from jd.server.store.files import names
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
 from tests.server.keeping_support import DIRECTORY, EXPERIMENT, Data, Shell, served
+from tests.server.store_support import put
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ DAMAGE: Dict[str, Tuple[Callable[[Data], object], List[str], str]] = {
     "name of an older one": (_name_of_an_older_one, [check.NAME], "put right when the server starts"),
     "attempt never ended": (lambda d: sql(d, "UPDATE attempts SET verdict = NULL WHERE job_id = 1"),
                             [check.ATTEMPT], "ended attempt 1 of job 1 as lost"),
-    "served by nobody": (lambda d: sql(d, "UPDATE jobs SET status = 'SERVED' WHERE id = 5"),
+    "served by nobody": (lambda d: d.desk.write(lambda t: put(t, "SERVED", 5)),
                          [check.ATTEMPT], "put job 5 back"),
     "parameters cut": (lambda d: sql(d, "UPDATE jobs SET parameters = '{\"x\": 1' WHERE id = 4"),
                        [check.TEXT], "set the parameters of job 4 aside"),
@@ -221,7 +222,8 @@ def test_what_servers_do_leaves_no_fault(data: Data, action: str) -> None:
         for number in range(6):
             data.checkpoint(job, DIRECTORY + b"%d" % number)
     else:
-        sql(data, "UPDATE jobs SET status = 'DELETED', deleted_from = 'DONE' WHERE id = 1")
+        sql(data, "UPDATE jobs SET deleted_from = 'DONE' WHERE id = 1")
+        data.desk.write(lambda t: put(t, "DELETED", 1))
     assert check.check(data.place).faults == []
 
 

@@ -27,6 +27,7 @@ from jd.server.store.pages import jobdetails, joblist, jobtable, standings, whol
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning
+from tests.server.store_support import put
 
 JOBS = 7
 BEFORE, AFTER = "orders.slice.before-commit", "orders.slice.after-commit"
@@ -69,8 +70,8 @@ async def create(experiment: Experiment, _orders: Orders) -> None:
 
 async def done(experiment: Experiment, _orders: Orders) -> None:
     await create(experiment, _orders)
-    await experiment.write(lambda t: t.db.execute(
-        "UPDATE jobs SET status = 'DONE', attempt = 1, failures = 1") and None)
+    await experiment.write(lambda t: put(t, p.DONE, *range(1, JOBS + 1)))
+    await experiment.write(lambda t: t.db.execute("UPDATE jobs SET attempt = 1, failures = 1") and None)
 
 
 async def resume(experiment: Experiment, of: Orders) -> Dict[int, str]:
@@ -134,8 +135,7 @@ def test_a_retry_that_goes_on_is_the_one_that_was_ordered(tmp_path: Path) -> Non
               order(bulk.RETRY, where="status=DONE", keep_checkpoint=True, reason="again"))
 
     async def meanwhile(experiment: Experiment, _orders: Orders) -> None:
-        await experiment.write(lambda t: t.db.execute(
-            "UPDATE jobs SET status = 'DONE' WHERE id = 1") and None)
+        await experiment.write(lambda t: put(t, p.DONE, 1))
     play(tmp_path, meanwhile)
     found = play(tmp_path, resume)
     assert found.pop(1) == p.DONE and set(found.values()) == {p.PENDING}

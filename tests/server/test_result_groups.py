@@ -10,7 +10,7 @@ import pytest
 from jd.server.store.pages.results import metricvalues, resultgroups
 from jd.server.store.pages.results.resultgroups import Boxes, Cells, Question
 from jd.server.store.search import values
-from tests.server.store_support import Desk, ordered
+from tests.server.store_support import Desk, ordered, put
 
 Job = Dict[str, Any]
 
@@ -173,7 +173,7 @@ def test_texts_beyond_those_that_have_a_place_are_counted(desk: Desk) -> None:
 
 def test_filters_and_deleted_jobs(desk: Desk) -> None:
     sweep(desk, [{"x": n % 2, "y": n} for n in range(6)], [float(n) for n in range(6)])
-    desk.write(lambda t: t.db.execute("UPDATE jobs SET status = 'DELETED' WHERE id = 1"))
+    desk.write(lambda t: put(t, "DELETED", 1))
     assert [box.n for box in boxes(desk, "param.x").boxes] == [2, 3]
     assert [box.n for box in boxes(desk, "param.x", text="y<3").boxes] == [1, 1]
     assert boxes(desk, "param.x", text="status=DELETED").boxes[0].n == 1

@@ -15,6 +15,7 @@ from jd.server.store.operators import batches
 from jd.server.store.pages import export
 from jd.server.store.pages.results import resultcolumns
 from tests.server.parts_bench import Answer, PartsBench, Run, run_bench
+from tests.server.store_support import put
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_columns_count_the_jobs_whose_metric_is_no_number(run: Run) -> None:
         assert await counts("loss&filter=x%3C3") == [1, 3, 1, 1, 0]
         assert await counts("loss&filter=status%3DPENDING") == [0, 1, 0, 0, 0]
         assert await counts("none") == [0, 6, 0, 0, 5]
-        await change(bench, "UPDATE jobs SET status = 'DELETED' WHERE id = 2")
+        await bench.experiment.write(lambda t: put(t, "DELETED", 2))
         assert await counts("loss") == [1, 5, 0, 1, 2]
     run(scenario)
 
@@ -253,8 +254,7 @@ def test_columns_have_the_jobs_with_the_metric(run: Run) -> None:
 def test_columns_leave_deleted_jobs_out_and_take_a_filter(run: Run) -> None:
     async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 6)
-        await bench.experiment.write(
-            lambda t: t.db.execute("UPDATE jobs SET status = 'DELETED' WHERE id = 2"))
+        await bench.experiment.write(lambda t: put(t, "DELETED", 2))
 
         async def ids(text: str) -> List[int]:
             return list((await bench.get("/web/results/columns?metric=loss&filter=" + text)).json["ids"])

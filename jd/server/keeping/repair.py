@@ -190,9 +190,12 @@ def _empty(t: Transaction, aside: _Aside, fault: Fault) -> str:
     t.db.execute("UPDATE attempts SET verdict = ?, ended_at = ?, message = ?"
                  " WHERE job_id = ? AND verdict IS NULL", (p.VERDICT_LOST, t.now, SAID, fault.job))
     errors.keep_missing(t, fault.job, fault.job)
-    t.db.execute("UPDATE jobs SET status = 'ABORTED', completion_timestamp = ?, retry_at = NULL,"
-                 " lease_until = NULL, ends_by = NULL WHERE id = ? AND status NOT IN ('DONE', 'DELETED')",
-                 (t.now, fault.job))
+    status = jobs.find(t.db, fault.job).status
+    if status not in (p.DONE, p.DELETED):
+        t.db.execute("UPDATE jobs SET status = 'ABORTED', completion_timestamp = ?, retry_at = NULL,"
+                     " lease_until = NULL, ends_by = NULL, %s WHERE id = ?" % jobs.CHANGED,
+                     (t.now, fault.job))
+        jobs.moved(t, status, p.ABORTED)
     return "set the parameters of job %d aside; it is not run without them" % fault.job
 
 
@@ -230,8 +233,9 @@ def _end(t: Transaction, fault: Fault) -> str:
         jobs.add_history_line(t, [fault.job], "%s: attempt %d had not ended, and nobody ran it" % (
             SAID, fault.row))
         return "ended attempt %d of job %d as lost" % (fault.row, fault.job)
-    t.db.execute("UPDATE jobs SET status = 'PENDING', lease_until = NULL, ends_by = NULL WHERE id = ?"
-                 " AND status = 'SERVED'", (fault.job,))
+    if t.db.execute("UPDATE jobs SET status = 'PENDING', lease_until = NULL, ends_by = NULL, %s WHERE id = ?"
+                    " AND status = 'SERVED'" % jobs.CHANGED, (fault.job,)).rowcount:
+        jobs.moved(t, p.SERVED, p.PENDING)
     jobs.add_history_line(t, [fault.job], "%s: no attempt of it ran, back to the queue" % SAID)
     return "put job %d back into the queue" % fault.job
 

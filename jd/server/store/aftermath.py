@@ -17,7 +17,6 @@ from jd.server.store.queue import jobs, runtimes
 from jd.server.store.reports import columns
 from jd.server.store.transaction import Ended, Happened, Transaction
 
-
 # What seldom follows the end of an attempt that is DONE, asked in one statement, as each of them asks it.
 _SELDOM = "SELECT %s, %s, %s" % (columns.ARE_DUE, failing.ARE_SUSPECT, brokensweep.IS_UNPROVEN)
 

@@ -14,7 +14,6 @@ from jd.server.store.queue import elsewhere
 from jd.server.store.queue.transitions import FAILURES
 from jd.server.store.transaction import Ended, Transaction
 
-
 # Workers that are measured against others, of which none had a success yet.
 _SUSPECT = "FROM workers WHERE failures_in_row >= :failing_after AND failures_in_row > 0 AND failing = 0"
 ARE_SUSPECT = "EXISTS (SELECT 1 %s)" % _SUSPECT

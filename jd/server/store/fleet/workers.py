@@ -86,6 +86,10 @@ class _Worker(NamedTuple):
     job_cpus: Optional[float]
     job_gpus: Optional[float]
 
+    @property
+    def has(self) -> share.Share:
+        return share.Share(self.job_cpus, self.job_gpus)
+
 
 class _Standing(NamedTuple):
     """How a worker stands; `failed` is of one that the server has paused: how often its jobs failed."""
@@ -317,8 +321,7 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
     job_id = known.current_job_id if beat.reported_status == p.IDLE else beat.current_job_id
     t.db.execute("UPDATE workers SET system_metrics = ?, last_seen = ? WHERE worker_id = ?",
                  (metrics, t.now, beat.worker_id))
-    had = share.Share(known.job_cpus, known.job_gpus)
-    has = share.told(beat, had)
+    has = share.told(beat, known.has)
     row = (beat.session, beat.reported_status, job_id, state, version, applied,
            *(_Progress() if anew else _progress(known, beat, t.now)), *has)
     # Apart, and seldom: a trigger on these costs as much as the rest.
@@ -330,7 +333,7 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
             " desired_version = ?, applied_version = ?, requested_at = ?, requested_by = ?,"
             " previous_state = ?, acknowledged_at = ?, done_at = ?, job_cpus = ?, job_gpus = ?"
             " WHERE worker_id = ?", (*row, beat.worker_id))
-    share.learn(t, beat, had, has)
+    share.learn(t, beat, known.has, has)
     identity = _identity(beat)
     # Seldom, and apart: the indexes on these columns cost more than the rest.
     if known.left_at is not None or identity[:4] != (

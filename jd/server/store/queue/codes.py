@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd import protocol as p
+from jd.server.store.queue.jobs import CHANGED
 from jd.server.store.transaction import Transaction
 
 # The newest that are kept: a sweep with more is one whose script changes with each job, or whose guests make
@@ -80,8 +81,9 @@ def ran(t: Transaction, job_id: int, number: int, code: messages.Code) -> None:
     row = known(t, code)
     t.db.execute("UPDATE attempts SET code_id = ? WHERE job_id = ? AND number = ? AND code_id IS NOT ?",
                  (row[0], job_id, number, row[0]))
-    t.db.execute("UPDATE jobs SET code = ? WHERE id = ? AND attempt = ? AND code IS NOT ?",
-                 (row[1], job_id, number, row[1]))
+    if t.db.execute("UPDATE jobs SET code = ?, %s WHERE id = ? AND attempt = ? AND code IS NOT ?" % CHANGED,
+                    (row[1], job_id, number, row[1])).rowcount:
+        t.happened.jobs_changed = True
 
 
 def version_of(document: Mapping[str, Any]) -> str:

@@ -11,8 +11,9 @@ NO_BATCH = 2 ** 62  # above all ids
 _LINE = "INSERT INTO job_history (job_id, timestamp, reason) VALUES (?, ?, ?)"
 
 
-# What an UPDATE of jobs sets whose caller counts itself what it moves (see `moved`): no trigger does it then.
-# It gives these rows a number above all that was committed, and above that which they have.
+# What an UPDATE of jobs sets whose caller counts itself what it moves (see `moved`), as each does that sets
+# status or code: no trigger does it then. It gives these rows a number above all that was committed, and
+# above that which they have.
 CHANGED = "changed = max(coalesce(changed, 0), (SELECT n FROM changes WHERE topic = 'jobs')) + 1"
 _LAST_CHANGE = "SELECT changed FROM jobs WHERE changed IS NOT NULL ORDER BY changed DESC LIMIT 1"
 

@@ -27,7 +27,7 @@ WAITING = ("id, max(attempt + 1, coalesce((SELECT CAST(value AS INTEGER) FROM se
 
 
 class Waiting(NamedTuple):
-    """A PENDING job; `number` is that of its next attempt. It is `whole` unless its batch is being written."""
+    """A PENDING job; `number` is that of its next attempt. `whole`: its batch is no longer being written."""
 
     id: int
     number: int

@@ -13,7 +13,6 @@ from jd.server.store.files.resultfile import MAX_NAME_CHARS, NAN, Result
 from jd.server.store.reports import storage
 from jd.server.store.transaction import Transaction
 
-
 # Whether those of a job, :job_id, are to be written.
 ARE_DUE = "EXISTS (SELECT 1 FROM reports_due WHERE job_id = :job_id AND NOT written)"
 
