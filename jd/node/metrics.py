@@ -28,6 +28,7 @@ Runner = Callable[[Sequence[str]], str]
 
 _NOT_A_DISK = re.compile(r"(?:loop|ram|zram|sr|fd|dm-|md)\d")
 _PARTITION = re.compile(r"p?\d+$")
+_MHZ = re.compile(r"^cpu MHz\s*:\s*([0-9.]{1,16})\s*$", re.MULTILINE)
 _VM_PAGES = re.compile(r"^Pages (free|inactive|speculative):\s+(\d+)\.", re.MULTILINE)
 _VM_PAGE_SIZE = re.compile(r"page size of (\d+) bytes")
 
@@ -273,7 +274,7 @@ def _cpu_util(before: _Reading, now: _Reading, seconds: float) -> Optional[float
 
 
 def _mhz(cpuinfo: str) -> Optional[float]:
-    found = re.search(r"^cpu MHz\s*:\s*([0-9.]{1,16})\s*$", cpuinfo, re.MULTILINE)
+    found = _MHZ.search(cpuinfo)
     try:
         return float(found.group(1)) if found is not None else None
     except ValueError:

@@ -9,9 +9,10 @@ from tests.e2e.node import Node
 from tests.e2e.processes import Server
 from tests.support import ROOT, python, wait_until
 
-# A launch whose workers note how long each thread is about to sleep, and what they have imported themselves.
+# A launch whose workers note how long each thread is about to sleep, and what they have imported and which
+# regular expressions they have compiled themselves.
 NOTING = """
-import json, os, select, sys, threading
+import json, os, re, select, sys, threading
 from jd.worker.launch import forking
 
 def note(what, value):
@@ -21,7 +22,7 @@ def note(what, value):
 class Poll:
     def __init__(self):
         self.real = real_poll()
-        self.register = self.real.register
+        self.register, self.unregister = self.real.register, self.real.unregister
     def poll(self, timeout=None):
         note(threading.current_thread().name, None if timeout is None else timeout / 1000)
         note("imported", sorted(set(sys.modules) - shared))
@@ -31,13 +32,20 @@ def wait(condition, timeout=None):
     note(threading.current_thread().name, timeout)
     return real_wait(condition, timeout)
 
+def noted_compile(pattern, flags=0):
+    note("compiled", str(pattern))
+    return real_compile(pattern, flags)
+
 def child(self, index):
     global shared
     shared = set(sys.modules)
+    compiler.compile = noted_compile
     select.poll = Poll
     threading.Condition.wait = wait
     return real_child(self, index)
 
+compiler = getattr(re, "_compiler", None) or re.sre_compile
+real_compile = compiler.compile
 real_poll, real_wait, real_child = select.poll, threading.Condition.wait, forking.Forked._child
 forking.Forked._child = child
 from jd import startup
@@ -63,7 +71,7 @@ class Notes:
         return all(name in last and (last[name] is None or last[name] >= RARELY) for name in GOES_ON)
 
 
-def test_it_wakes_up_rarely_and_imports_nothing(tmp_path: Path) -> None:
+def test_it_wakes_up_rarely_and_neither_imports_nor_compiles(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("")
     launch = tmp_path / "launch.py"
@@ -77,6 +85,7 @@ def test_it_wakes_up_rarely_and_imports_nothing(tmp_path: Path) -> None:
         node.until_row(row.worker_id, status="idle")
         wait_until(notes.all_sleep, message="all threads sleep for long")
         assert notes.last()["imported"] == [], "each worker has these for itself"
+        assert "compiled" not in notes.last(), "each worker has the compiler for itself"
         server.create(1)
         server.until(DONE=1)
         wait_until(notes.all_sleep, message="all threads sleep for long")

@@ -20,6 +20,7 @@ from jd.errors import EXIT_OK, StorageError
 from jd.net.client import Client
 from jd.net.outbound import may_have_proxies
 from jd.node.identity import Here
+from jd.worker.attempt.process import forkclient
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
 from jd.worker.launch.foreground import identify, process_id_of, settle, slot_of
@@ -123,6 +124,7 @@ def _import_later(*urls: str) -> None:
         except ImportError:
             pass  # a Python built without it
     program.package_parent()
+    forkclient.source()
 
 
 # ---- in the worker

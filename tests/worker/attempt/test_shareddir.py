@@ -88,17 +88,16 @@ def test_what_is_of_no_job_is_passed_over(tmp_path: Path) -> None:
 
 def test_the_output_of_the_worker_and_its_neighbours_in_an_array_is_passed_over(tmp_path: Path) -> None:
     config = launch(tmp_path)
+    for name in ("sweep.17_4.log", "sweep.17_x.log"):
+        (config.directory / name).write_text("")
     kept = os.dup(1)
     with open(str(config.directory / "sweep.17_3.log"), "w") as file:
         os.dup2(file.fileno(), 1)
         try:
-            shared = SharedDirectory(config, print)
+            found = SharedDirectory(config, print).look()
         finally:
             os.dup2(kept, 1)
             os.close(kept)
-    for name in ("sweep.17_4.log", "sweep.17_x.log"):
-        (config.directory / name).write_text("")
-    found = shared.look()
     assert found is not None and list(found.files[""]) == ["sweep.17_x.log"]
 
 

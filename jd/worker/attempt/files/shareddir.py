@@ -53,9 +53,8 @@ class SharedDirectory:
         self._wall_clock = wall_clock
         self._told = False
         self._latest: Optional[Tuple[float, Look]] = None  # and when it began
-        directory = config.shared_directory
-        self.directory = directory
-        self._ignores = _Ignored(config, directory) if directory is not None else None
+        self.directory = config.shared_directory
+        self._ignores: Optional[_Ignored] = None  # found out for the first job
 
     def watch(self, job_id: int) -> "Watch":
         """For one attempt of a job."""
@@ -63,7 +62,11 @@ class SharedDirectory:
 
     def look(self) -> Optional[Look]:
         """The files as they are now; None where they are nobody's business. Nothing is raised."""
-        if self.directory is None or self._ignores is None or self._ignores.everything:
+        if self.directory is None:
+            return None
+        if self._ignores is None:
+            self._ignores = _Ignored(self._config, self.directory)
+        if self._ignores.everything:
             return None
         began = self._clock()
         found = look(str(self.directory), self._ignores, self._clock)

@@ -1,6 +1,7 @@
 """Has scripts begun in a fork server (forkserver.py), where the system can have one."""
 
 import errno
+import functools
 import marshal
 import os
 import pkgutil
@@ -38,8 +39,7 @@ class ForkServer:
         self._server: Optional[_Server] = None
         self._clone = _number_of_clone()
         self._encoded: Dict[str, Tuple[str, bytes, bytes]] = {}
-        # Now: the package may be replaced while the worker runs.
-        self._source = pkgutil.get_data(forkserver.__name__.rpartition(".")[0], "forkserver.py") or b""
+        self._source = source()
 
     def begin(self, command: Command) -> Begun:
         """Start the script, as `spawn` does. Raises StartFailure."""
@@ -142,6 +142,13 @@ class _Server:
         self._process.kill()
         self._process.wait()
         orphans.cared_for.discard(self._process.pid)
+
+
+@functools.lru_cache(maxsize=None)
+def source() -> bytes:
+    """What a fork server runs. It is read before one is needed, as the package may be replaced while a worker
+    runs, and once for all workers of a launch."""
+    return pkgutil.get_data(forkserver.__name__.rpartition(".")[0], "forkserver.py") or b""
 
 
 def _number_of_clone() -> Optional[int]:
