@@ -2,12 +2,13 @@
 
 import ast
 import fnmatch
+import functools
 import posixpath
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Set
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Sequence, Set
 
 import pytest
 
@@ -110,8 +111,9 @@ def imports(tree: ast.AST, module: str, is_package: bool = False) -> Iterator[st
             yield node.args[0].value
 
 
-def _imports_of(path: Path) -> Set[str]:
-    return set(imports(_tree(path), _module(path), path.name == "__init__.py"))
+@functools.lru_cache(maxsize=None)
+def _imports_of(path: Path) -> FrozenSet[str]:
+    return frozenset(imports(_tree(path), _module(path), path.name == "__init__.py"))
 
 
 def _wrong_ways(module: str, imported: Iterable[str]) -> List[str]:
