@@ -38,7 +38,7 @@ async def part(data_dir: Path, job_id: int, found: Output, query: Mapping[str, s
         stretches = kept(data_dir, job_id, found, found.running and not end)
         size = stretches[-1].end if stretches else found.size or 0
         wanted = max(0, size - end) if end else offset
-        read = outputs.part(stretches, wanted, max(limit, end))
+        read = outputs.part(stretches, wanted, max(limit, end), found.running)
         gap = read.offset - wanted
         return {"job_id": job_id, "status": found.status, "attempt": found.attempt,
                 "running": found.running, "size": size, "offset": read.offset, "output": read.text,

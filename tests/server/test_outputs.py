@@ -107,12 +107,13 @@ class TestStore:
         store.take(piece(0, "12€"))
         with open(str(tmp_path / ".output" / "7" / "1" / ("%016d" % 0)), "r+b") as file:
             file.truncate(4)
-            seen = outputs.part(outputs.kept(tmp_path, 7, 1, "", 0), 0, 100)
-            assert seen == (0, "12", 2)
-            assert outputs.part(outputs.kept(tmp_path, 7, 1, "", 0), 2, 100) == (2, "", 2)
+            half = outputs.kept(tmp_path, 7, 1, "", 0)
+            assert outputs.part(half, 0, 100, grows=True) == (0, "12", 2)
+            assert outputs.part(half, 2, 100, grows=True) == (2, "", 2)
+            assert outputs.part(half, 0, 100) == (0, "12\ufffd", 4)  # nothing more comes
             file.seek(4)
             file.write("€".encode()[2:])
-        assert outputs.part(outputs.kept(tmp_path, 7, 1, "", 0), seen.next, 100) == (2, "€", 5)
+        assert outputs.part(outputs.kept(tmp_path, 7, 1, "", 0), 2, 100, grows=True) == (2, "€", 5)
 
     def test_a_disk_without_room_takes_nothing_and_says_so_once(
             self, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,10 +146,11 @@ def kept(data_dir: Path, job_id: int, attempt: int, tail: str, size: Optional[in
     return files
 
 
-def part(stretches: List[Stretch], offset: int, limit: int) -> Part:
+def part(stretches: List[Stretch], offset: int, limit: int, grows: bool = False) -> Part:
     """Output from `offset` on, or from where it goes on after it.
 
-    It has at most `limit` bytes and whole characters, and ends where something is left out. Raises OSError.
+    It has at most `limit` bytes, and ends where something is left out. Of what `grows` a character that
+    has only begun is left to the next look: what is being written is seen in parts. Raises OSError.
     """
     end = stretches[-1].end if stretches else 0
     begins = at = offset
@@ -170,8 +171,8 @@ def part(stretches: List[Stretch], offset: int, limit: int) -> Part:
     data = b"".join(found)
     begins += to_first_character(data)
     data = data[to_first_character(data):]
-    # What is being written is seen in parts, and the rest of its last character comes with the next look.
-    data = data[:to_last_character(data)] or (data if at < end else b"")
+    if at < end or grows:
+        data = data[:to_last_character(data)] or (data if at < end else b"")
     return Part(begins, data.decode("utf-8", "replace"), begins + len(data))
 
 
