@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store import manyrows
 from jd.server.store.operators import brokensweep, dependencies, tags
 from jd.server.store.queue import ending, jobs, needs, transitions
 from jd.server.store.search import values as stored
@@ -109,6 +108,8 @@ CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that
 LOADING = "loading"  # in `settings`: while jobs files are being loaded
 SLICE = 4_000  # jobs in one operation at most; how many it is says the time that they take
 MANY = 1_000  # jobs in one operation that are not checked row by row
+# Rows of one statement: SQLite before 3.32 can bind 999 values.
+_PLACES = {rows: ", ".join("(%d, ?)" % place for place in range(rows)) for rows in (200, 20, 4, 1)}
 SERVED_SLICE = 200  # to end an attempt is several steps
 
 # Whose place a batch takes: that of jobs in these statuses. What waits goes first, so that it is not given
@@ -152,13 +153,21 @@ def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Term
     said["batch"] = min(first_id, jobs.creating_from(t.db))
     said = {name: value for name, value in said.items() if value is not None}
     with _checks(t.db, len(texts) < MANY):
-        manyrows.insert(t.db, "INSERT INTO jobs (status, %s, id, parameters)"
-                        " SELECT 'PENDING'%s, column1, column2 FROM (VALUES %%s)"
-                        % (", ".join(said), ", ?" * len(said)),
-                        "(?, ?)", enumerate(texts, first_id), tuple(said.values()))
+        _insert(t.db, first_id, texts, said)
     if with_values:
         # All at once: to begin with a text takes as long as to read a short one.
         stored.put(t, stored.PARAMETER, enumerate(json.loads("[%s]" % ",".join(texts)), first_id))
+
+
+def _insert(db: sqlite3.Connection, first_id: int, texts: Sequence[str], said: Dict[str, Any]) -> None:
+    """Write jobs, with as much as can be in one statement: each opens the table and all of its indexes."""
+    statement = ("INSERT INTO jobs (status, %s, id, parameters) SELECT 'PENDING'%s, ? + column1, column2"
+                 " FROM (VALUES %%s)" % (", ".join(said), ", ?" * len(said)))
+    at = 0
+    for rows, places in _PLACES.items():
+        while len(texts) - at >= rows:
+            db.execute(statement % places, (*said.values(), first_id + at, *texts[at:at + rows]))
+            at += rows
 
 
 @contextmanager
