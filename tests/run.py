@@ -29,11 +29,11 @@ MOST = 4  # parts at once
 # These take longest, the longest first: what begins last is waited for alone.
 FIRST = (
     "airgap", "slurm", "browser", "faults", "hostile", "server", "worker", "e2e/test_control.py",
-    "e2e/test_server_process.py", "e2e/test_entries.py", "e2e/test_sweep.py", "e2e/test_signed_checkpoints.py",
-    "e2e/test_access_file.py", "compat", "e2e/test_job_output.py", "examples", "dist", "cli",
-    "e2e/test_hub_server.py", "e2e/test_other_users.py", "e2e/test_hub_worker.py", "e2e/test_backup_under_load.py",
-    "e2e/test_reports.py", "e2e/test_laptop.py", "e2e/test_limited_workers.py", "e2e/test_usage_patterns.py",
-    "ground", "hub", "test_house.py")
+    "e2e/test_server_process.py", "e2e/test_entries.py", "e2e/test_sweep.py",
+    "e2e/test_signed_checkpoints.py", "e2e/test_access_file.py", "compat", "e2e/test_job_output.py",
+    "examples", "dist", "cli", "e2e/test_hub_server.py", "e2e/test_other_users.py", "e2e/test_hub_worker.py",
+    "e2e/test_backup_under_load.py", "e2e/test_reports.py", "e2e/test_laptop.py",
+    "e2e/test_limited_workers.py", "e2e/test_usage_patterns.py", "ground", "hub", "test_house.py")
 BY_FILE = ("e2e",)  # directories so large that their files take turns
 TOGETHER = {"airgap": ["containers"]}  # run by one pytest, as they share a Debian that takes long to make
 ON_DISK = ("slurm", "airgap")  # images and systems: large, and rarely synced
