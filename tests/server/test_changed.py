@@ -1,9 +1,9 @@
-"""Each change of a job's status or code is numbered and counted by whoever makes it: no trigger is."""
+"""What changes with each claim and each result is counted by whoever changes it: no trigger looks."""
 
 import ast
 import re
 from pathlib import Path
-from typing import Iterator, List
+from typing import Dict, Iterator, List
 
 from jd.server.store.queue import jobs
 from tests.server.store_support import Desk, put
@@ -40,3 +40,24 @@ def test_a_job_that_moves_is_counted_and_behind_what_was_seen(desk: Desk) -> Non
     assert desk.counts() == {"PENDING": 2, "ABORTED": 1}
     assert seen < numbers[0] <= desk.sql("SELECT n FROM changes WHERE topic = 'jobs'")
     assert desk.read(jobs.counts)["ABORTED"] == 1
+
+
+def test_what_a_worker_prints_and_that_it_has_a_job_is_news(desk: Desk) -> None:
+    def news() -> Dict[str, int]:
+        return dict(desk.read(lambda db: db.execute("SELECT topic, n FROM changes").fetchall()))
+
+    desk.create(1)
+    desk.beat("w", session="s")  # is known, and given the job
+    seen = news()
+    said = {"reported_status": "busy", "current_job_id": 1, "attempt": 1, "session": "s"}
+    desk.beat("w", output_tail="epoch 1\n", **said)
+    assert news()["output"] > seen["output"]
+    seen = news()
+    desk.beat("w", **said)  # says nothing new
+    assert news() == seen
+    desk.beat("w", session="s", finished={"job_id": 1, "attempt": 1, "status": "DONE"})
+    assert {topic for topic, n in news().items() if n > seen[topic]} == {"jobs", "output", "workers"}
+    desk.create(1)
+    seen = news()
+    assert desk.claim("w", session="s").job_id == 2  # as idle as before, with a job
+    assert news()["workers"] > seen["workers"]

@@ -45,6 +45,10 @@ def follow(t: Transaction, ended: Ended) -> None:
 def settle(db: sqlite3.Connection, happened: List[Happened]) -> None:
     """Count what the operations of a commit have caused, in front of it."""
     jobs.settle(db, happened)
+    new = any(one.printed for one in happened), any(one.workers_changed for one in happened)
+    if any(new):
+        db.execute("UPDATE changes SET n = n + CASE topic WHEN 'output' THEN ? ELSE ? END"
+                   " WHERE topic IN ('output', 'workers')", new)
     done = [ended for one in happened for ended in one.ended]
     if done:
         completions.count(db, done)

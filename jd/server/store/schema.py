@@ -367,8 +367,23 @@ CREATE TRIGGER changed_job AFTER UPDATE OF parameters, priority, results ON jobs
 END;
 """
 
+# Likewise: who writes output or figures of an attempt, or the job of a worker alone, says so itself
+# (`Happened.printed` and `workers_changed`).
+_FEWER_STILL = """
+DROP TRIGGER changed_output;
+DROP TRIGGER changed_worker;
+CREATE TRIGGER changed_worker AFTER UPDATE OF reported_status, desired_version,
+  applied_version, left_at, failing, done_at, session ON workers WHEN
+  (OLD.reported_status, OLD.current_job_id, OLD.desired_version, OLD.applied_version, OLD.left_at,
+   OLD.failing, OLD.done_at, OLD.session) IS NOT
+  (NEW.reported_status, NEW.current_job_id, NEW.desired_version, NEW.applied_version, NEW.left_at,
+   NEW.failing, NEW.done_at, NEW.session) BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'workers';
+END;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (FIRST, DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
                              _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER, _REPORTS,
-                             _ERRORS, _HISTORY, _ONE_TRIGGER, _END_RULE, _FEWER_COPIES)
+                             _ERRORS, _HISTORY, _ONE_TRIGGER, _END_RULE, _FEWER_COPIES, _FEWER_STILL)

@@ -47,7 +47,8 @@ class Happened:
     moved: Dict[str, int] = field(default_factory=dict)  # by how much jobs in a status have become more
     jobs_changed: bool = False  # in rows that say so themselves (see `jobs.CHANGED`)
     ended: List[Ended] = field(default_factory=list)  # attempts that are still to be counted
-    printed: bool = False  # the output of an attempt that has ended is told by no trigger
+    printed: bool = False  # an attempt has output or figures that are new
+    workers_changed: bool = False  # in `current_job_id`, of which no trigger tells
     values_follow: bool = False  # jobs were made whose values are still to be written (see `search.missing`)
     over: bool = False  # a job has ended that does not come back
     given: Optional[str] = None  # the worker that was given a job

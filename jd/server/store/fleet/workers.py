@@ -183,6 +183,7 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     known = standing if beat.session is not None and not beat.leave and not t.happened.commanded else None
     found = answer(t, beat, timeleft.limit_of(beat, t.now), known)
     if found.reply.job is None and standing.current_job_id != beat.current_job_id:
+        t.happened.workers_changed = True
         t.db.execute("UPDATE workers SET current_job_id = ? WHERE worker_id = ?",
                      (beat.current_job_id, beat.worker_id))
     if beat.session is None:
@@ -231,6 +232,7 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
         return Answer(replace(found.reply, needs=error.needs), False)
     if given is not None:
         t.happened.given = worker_id
+        t.happened.workers_changed = True
         t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
                      (given.assignment.job_id, t.now, worker_id))
     return _told(t.db, standing, session, t.policy, p90, given)

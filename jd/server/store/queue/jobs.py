@@ -82,8 +82,6 @@ def settle(db: sqlite3.Connection, happened: Sequence[Happened]) -> None:
     db.executemany("UPDATE job_counts SET n = n + ? WHERE status = ?",
                    [(n, status) for status, n in total.items() if n])
     db.execute("UPDATE changes SET n = max(n + 1, coalesce((%s), 0)) WHERE topic = 'jobs'" % _LAST_CHANGE)
-    if any(one.printed for one in happened):
-        db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'output'")
     over = [one for one in happened if one.over]
     if over and not work_is_left(db):
         over[0].nothing_left = True

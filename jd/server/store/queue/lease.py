@@ -64,6 +64,7 @@ def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Option
     t.db.execute("UPDATE jobs SET lease_until = max(lease_until, ? + %s), last_ping_timestamp = ?"
                  " WHERE id = ?" % _SECONDS, (t.now, t.policy.lease, t.now, job_id))
     if printed is not None or metrics is not None:
+        t.happened.printed = True
         tail, size = (None, None) if printed is None else printed
         t.db.execute("UPDATE attempts SET output_tail = coalesce(?, output_tail),"
                      " output_size = coalesce(?, output_size), system_metrics = coalesce(?, system_metrics)"
