@@ -137,7 +137,7 @@ def test_ranges(blank: Browser, expression: str, expected: Any) -> None:
 # ---- what can be seen
 
 PATH = ("series.pathOf({xs: given[0], ys: given[1].map((y) => y === null ? NaN : y)}, [0, given[0].length],"
-        " (x) => x * given[2], (y) => y)")
+        " (x) => x * given[2], (y) => y, given[3])")
 
 
 def test_each_column_of_pixels_keeps_its_ends_and_extremes(blank: Browser) -> None:
@@ -151,6 +151,15 @@ def test_each_column_of_pixels_keeps_its_ends_and_extremes(blank: Browser) -> No
         expected += [(at, ys[at]) for at in sorted(keep)]
     assert found["py"] == [y for _, y in expected]
     assert all(abs(px - x * 0.01) < 1e-4 for px, (x, _) in zip(found["px"], expected))
+
+
+@pytest.mark.parametrize("n, every, places", [
+    (10, 4, [0, 4, 8, 9]), (9, 4, [0, 4, 8]), (5, 9, [0, 4]), (1, 4, [0]), (0, 4, []), (3, 1, [0, 1, 2])])
+def test_a_sketch_has_some_reports_and_the_last(blank: Browser, n: int, every: int,
+                                                places: List[int]) -> None:
+    ys = [float(at * at) for at in range(n)]
+    found = value(blank, PATH, list(range(n)), ys, 10, every)
+    assert (found["px"], found["py"]) == ([10 * at for at in places], [ys[at] for at in places])
 
 
 @pytest.mark.parametrize("ys, py", [

@@ -20,6 +20,7 @@ const REACH = 24;  // pixels from which a curve is near
 const STRIDE = 2 ** 24;  // a mark is the place of its curve times this, and the place of its report
 const TWICE = 250;  // milliseconds within which a second click makes a double one
 const MANY = 60;  // curves that are drawn as thin as can be
+const SKETCHED = 40_000;  // reports of all curves that a sketch has
 const MOST_FAINT = 20;  // curves behind which what was not smoothed is drawn
 
 /** The colour of each curve ({last}), and what tells what it means: few have colours of their own, of many it
@@ -41,8 +42,9 @@ export function colouring(curves, less) {
 /** The curves in their card (plot.js): {node, bar, update(view), light(key), say, name, redraw, close}.
  * `open(curve)` follows a click; `zoomed(range or null)` takes a range that somebody chose, {from, to, low,
  * high} with NaN for an end that is not chosen; `lit(key or null)` is told which curve is pointed at.
- * A view is {metric, less, x, smooth, logX, logY, zoom, scale, curves}: `smooth` 0 to below 1; `scale` is
- * that of `colouring`; of `curves` those with `hidden` are not drawn, and each has `key`, `label`, `colour`,
+ * A view is {metric, less, x, smooth, logX, logY, zoom, scale, sketch, curves}: `smooth` 0 to below 1;
+ * `scale` is that of `colouring`; a `sketch` has only some of many reports, as each step of a drag is to be
+ * painted at once; of `curves` those with `hidden` are not drawn, and each has `key`, `label`, `colour`,
  * `rank` (a number; the greater, the further above), `facts()` ([name, value], …) and what /web/curves tells
  * of one. */
 export function curvesPlot({title, tall, small, open, zoomed, lit}) {
@@ -85,8 +87,11 @@ export function curvesPlot({title, tall, small, open, zoomed, lit}) {
     back.replaceChildren(svg("svg", {...size, "aria-hidden": "true"},
       below(x, {...area, title: small ? "" : WORDS[view.x], scaleNote: x.log ? " (log scale)" : ""}),
       beside(y, {...area, title: y.log ? "log scale" : ""})));
-    const path = ({raw}, ys) => pathOf({xs: raw.xs, ys}, windowOf(raw, x.low, x.high), toX, toY);
-    drawn.paths = lines.map((line) => path(line, line.ys));
+    const windows = lines.map(({raw}) => windowOf(raw, x.low, x.high));
+    const shown = windows.reduce((sum, [first, end]) => sum + end - first, 0);
+    const every = view.sketch ? Math.ceil(shown / SKETCHED) || 1 : 1;
+    const path = (at, ys) => pathOf({xs: lines[at].raw.xs, ys}, windows[at], toX, toY, every);
+    drawn.paths = lines.map(({ys}, at) => path(at, ys));
     // The best are drawn last, above the others.
     drawn.order = lines.map((_, at) => at).sort((a, b) => lines[a].curve.rank - lines[b].curve.rank || b - a);
     const many = lines.length > FEW_CURVES;
@@ -94,7 +99,7 @@ export function curvesPlot({title, tall, small, open, zoomed, lit}) {
     // Browsers paint lines of one pixel of the screen ten times as fast as wider ones.
     const thick = lines.length > MANY ? 1 / pen.getTransform().a : many ? 1.4 : 1.8;
     const faint = view.smooth && lines.length <= MOST_FAINT
-      ? drawn.order.map((at) => ({path: path(lines[at], lines[at].raw.ys), colour: lines[at].curve.colour,
+      ? drawn.order.map((at) => ({path: path(at, lines[at].raw.ys), colour: lines[at].curve.colour,
         width: 1, alpha: 0.28})) : [];
     pen.clearRect(0, 0, size.width, size.height);
     paintCurves(pen, area, [...faint, ...drawn.order.map((at) => ({path: drawn.paths[at], alpha,

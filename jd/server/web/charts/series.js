@@ -149,9 +149,11 @@ export function wantsLogUp(curves) {
 
 /** What a drawing shows of a series: {px, py}, its pixels in order, NaN between two where the line breaks.
  * `toX` and `toY` give pixels, NaN for what has no place. Of the reports in one column of pixels the first,
- * the last, the lowest and the highest are there: no others could be seen. */
-export function pathOf({xs, ys}, [first, end], toX, toY) {
-  const px = new Float32Array(2 * (end - first)), py = new Float32Array(2 * (end - first));
+ * the last, the lowest and the highest are there: no others could be seen. Of a sketch only each `every`-th
+ * report and the last one are there, and gaps between them do not show. */
+export function pathOf({xs, ys}, [first, end], toX, toY, every = 1) {
+  const most = 2 * (Math.ceil((end - first) / every) + 1);
+  const px = new Float32Array(most), py = new Float32Array(most);
   let size = 0, gap = false;  // whether the line breaks in front of the next report
   let column = NaN, low = 0, high = 0, last = 0, begin = 0;  // of the present column of pixels, places in px
   const put = (x, y) => {
@@ -172,7 +174,7 @@ export function pathOf({xs, ys}, [first, end], toX, toY) {
     });
     size = to;
   };
-  for (let at = first; at < end; at += 1) {
+  for (let at = first; at < end; at = at < end - 1 ? Math.min(at + every, end - 1) : end) {
     const x = toX(xs[at]), y = toY(ys[at]);
     if (Number.isNaN(x) || Number.isNaN(y)) {
       gap = true;

@@ -16,6 +16,7 @@ import {runsList} from "./runs.js";
 
 const TALL = 460, LESS_TALL = 300;  // pixels of one plot, and of several
 const MOST_COLUMNS = 6;
+const RESTS = 250;  // milliseconds without a step after which a drag rests
 const LAST = -Number.MAX_VALUE;  // the rank of a run whose last value is none
 
 /** The page (see app.js). */
@@ -40,7 +41,7 @@ class CurvesPage {
     this.details = new Map();  // the same with the range of x in more detail
     this.parameters = {ids: "", names: [], of: () => ({})};  // in which the runs differ
     this.plots = new Map();
-    this.loads = this.frame = 0;
+    this.loads = this.frame = this.resting = 0;
     this.lit = null;
     this.repaint = () => this.draw();
     document.addEventListener("theme", this.repaint);
@@ -59,6 +60,7 @@ class CurvesPage {
     this.loads += 1;
     this.pace.close();
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.resting);
     document.removeEventListener("theme", this.repaint);
     for (const plot of this.plots.values()) plot.close();
   }
@@ -94,18 +96,21 @@ class CurvesPage {
     await this.load();
   }
 
-  /** What somebody chose. While they drag only the drawing follows. */
+  /** What somebody chose. While they drag only the drawing follows, as a sketch until the drag rests. */
   change(values, dragging = false) {
     const {view} = this, before = this.asked(), range = rangeOf(view);
     if (values.less !== undefined) chooseDirection(view.metrics[0], values.less);
     const [first] = view.metrics;
     Object.assign(view, values);
     if (first !== view.metrics[0]) view.less = lessIsBetter(view.metrics[0]);
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.resting);
     if (dragging) {
-      cancelAnimationFrame(this.frame);
-      this.frame = requestAnimationFrame(() => {
-        for (const plot of this.plots.values()) plot.update({...plot.view, ...values});
-      });
+      const follow = (sketch) => {
+        for (const plot of this.plots.values()) plot.update({...plot.view, ...values, sketch});
+      };
+      this.frame = requestAnimationFrame(() => follow(true));
+      this.resting = setTimeout(follow, RESTS, false);
       return;
     }
     this.box.set(view.filter);
