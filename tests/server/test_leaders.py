@@ -10,7 +10,9 @@ from jd.protocol import ProtocolError
 from jd.server.store.pages.results import leaders
 from jd.server.store.pages.results.leaders import Leaders, Order
 from jd.server.store.pages.results.resultgroups import Question
+from jd.server.store.queue import jobs
 from jd.server.store.search import values
+from jd.server.store.transaction import Transaction
 from tests.server.store_support import Desk, ordered
 
 Job = Dict[str, Any]
@@ -19,10 +21,10 @@ Job = Dict[str, Any]
 def parameters() -> List[Job]:
     """Ties, a missing value, numbers and texts under one name, one value for all."""
     chance = random.Random(3)
-    jobs: List[Job] = [{"lr": 10.0 ** -chance.randint(1, 4), "opt": chance.choice(["adam", "sgd", 8]),
-                        "kept": 1} for _ in range(80)]
-    jobs[11] = {"kept": 1}
-    return jobs
+    given: List[Job] = [{"lr": 10.0 ** -chance.randint(1, 4), "opt": chance.choice(["adam", "sgd", 8]),
+                         "kept": 1} for _ in range(80)]
+    given[11] = {"kept": 1}
+    return given
 
 
 def results() -> List[Dict[str, float]]:
@@ -35,9 +37,9 @@ def results() -> List[Dict[str, float]]:
     return found
 
 
-def sweep(desk: Desk, jobs: Sequence[Job], told: Sequence[Dict[str, float]]) -> None:
+def sweep(desk: Desk, given: Sequence[Job], told: Sequence[Dict[str, float]]) -> None:
     """Jobs that are done with these results; their ids begin with 1."""
-    desk.add(ordered({"jobs": list(jobs)}))
+    desk.add(ordered({"jobs": list(given)}))
     for at, found in enumerate(told):
         desk.claim()
         finite = {name: value for name, value in found.items() if math.isfinite(value)}
@@ -70,13 +72,13 @@ def sort_key(value: Any) -> Any:
 @pytest.mark.parametrize("down", [True, False])
 @pytest.mark.parametrize("by", [None, "result.loss", "result.acc", "param.lr", "param.opt", "param.kept"])
 def test_leaders_are_those_of_plain_sorting(swept: Desk, by: Optional[str], down: bool, less: bool) -> None:
-    jobs, told = parameters(), results()
+    given, told = parameters(), results()
     losses = {at + 1: found["loss"] for at, found in enumerate(told)
               if math.isfinite(found.get("loss", math.nan))}
     sign = 1 if less else -1
     wanted = sorted(losses, key=lambda job: (sign * losses[job], job))  # the better first
     kind, _, name = (by or "result.loss").partition(".")
-    source: Sequence[Dict[str, Any]] = jobs if kind == "param" else told
+    source: Sequence[Dict[str, Any]] = given if kind == "param" else told
     keys = {job: source[job - 1][name] for job in losses if not math.isnan(
         source[job - 1].get(name, math.nan) if kind == "result" else 0) and name in source[job - 1]}
     having = sorted((job for job in wanted if job in keys), key=lambda job: sort_key(keys[job]), reverse=down)
@@ -88,7 +90,7 @@ def test_leaders_are_those_of_plain_sorting(swept: Desk, by: Optional[str], down
         assert row.value == losses[row.id] and row.status == "DONE"
         acc = told[row.id - 1].get("acc")
         word = "NaN" if acc is not None and math.isnan(acc) else acc
-        assert row.given == [jobs[row.id - 1].get("lr"), word, losses[row.id]]
+        assert row.given == [given[row.id - 1].get("lr"), word, losses[row.id]]
         if kind == "param" or name == "loss":  # how many are better, wherever it stands
             assert row.rank == 1 + sum(sign * loss < sign * row.value for loss in losses.values())
         elif row.id in keys:
@@ -101,6 +103,12 @@ def test_leaders_are_those_of_plain_sorting(swept: Desk, by: Optional[str], down
             78, found.rows[:limit])
 
 
+def move(t: Transaction, job_id: int, status: str) -> None:
+    """A job that is DONE has this status from now on."""
+    t.db.execute("UPDATE jobs SET status = ?, %s WHERE id = ?" % jobs.CHANGED, (status, job_id))
+    jobs.moved(t, "DONE", status)
+
+
 @pytest.mark.parametrize("less", [True, False])
 @pytest.mark.parametrize("down", [True, False])
 @pytest.mark.parametrize("text", ["", "status=DONE", "status=DELETED", "status!=DONE", "status=ABORTED"])
@@ -108,7 +116,7 @@ def test_jobs_of_other_statuses_neither_show_nor_count(desk: Desk, text: str, do
     sweep(desk, parameters(), results())
     moved = {job: "DELETED" if job % 5 == 0 else "SERVED" for job in range(1, 81) if job % 5 in (0, 3)}
     for job, status in moved.items():
-        desk.write(lambda t: t.db.execute("UPDATE jobs SET status = ? WHERE id = ?", (status, job)).rowcount)
+        desk.write(lambda t: move(t, job, status))
     shown = {"": ("DONE", "SERVED"), "status!=DONE": ("SERVED", "DELETED")}.get(text, (text[7:],))
     losses = {at + 1: found["loss"] for at, found in enumerate(results())
               if math.isfinite(found.get("loss", math.nan)) and moved.get(at + 1, "DONE") in shown}
