@@ -5,7 +5,8 @@ next to nothing and touches no file.
 
 Modules that each start of a command needs import nothing for their types when they run: `typing` brings `re`
 and more, which takes as long as all of Python's own start. Annotations stay text there, and what only they
-need is imported below `if TYPE_CHECKING`, a name that type checkers take for true.
+need is imported below `if TYPE_CHECKING`, a name that type checkers take for true. Shapes of data come from
+`jd.shape`, which has a `NamedTuple` of its own.
 """
 
 from __future__ import annotations
