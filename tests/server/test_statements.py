@@ -66,8 +66,8 @@ def test_a_result_and_the_next_claim_take_few_statements_and_one_commit(desk: De
     assert all(future.result(60)[0].reply.job is not None for future in together)
     assert counting.statements.count("COMMIT") == 2  # that of whom they waited for, and theirs
     # What is counted once for all of them does not stand in their way one by one.
-    assert len(counting.statements) <= 19 * count + 12, "\n".join(counting.statements)
-    assert counting.total_changes - before <= 11 * count + 12
+    assert len(counting.statements) <= 18 * count + 12, "\n".join(counting.statements)
+    assert counting.total_changes - before <= 10 * count + 12
 
 
 def test_jobs_are_made_by_few_statements(desk: Desk) -> None:
