@@ -245,3 +245,12 @@ def test_before_anything_was_reported_the_page_says_how(browser: Browser, dashbo
     browser.wait_text('>> "$JD_METRICS"')
     report(dashboard, 1, [{"loss": 1}])
     browser.wait("document.querySelector('.curves-surface') !== null")
+
+
+def test_marks_in_the_list_of_jobs_stand_still(browser: Browser, dashboard: Dashboard) -> None:
+    """A thousand that turn would take most of each frame."""
+    sweep(dashboard)
+    browser.go(dashboard.page + "/curves?metric=loss")
+    browser.wait("document.querySelector('.curves-runs .status.running') !== null")
+    turning = "return document.querySelector('.curves-runs').getAnimations({subtree: true}).length"
+    assert browser.run(turning) == 0
