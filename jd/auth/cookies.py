@@ -1,7 +1,7 @@
 """The cookie of a sign-in at a browser: a random secret that no script of a page can read."""
 
 import re
-from typing import Any, Mapping, Optional
+from typing import Any, List, Mapping
 
 from jd import fields
 from jd.net.serving.routing import Request
@@ -36,9 +36,10 @@ class SignInCookie:
         self._names = ("__Host-" + name, "__Secure-" + name, name)
         self._same_site = same_site
 
-    def secret(self, request: Request) -> Optional[str]:
-        """What the browser sent; None if it sent nothing."""
-        return next(filter(None, map(request.cookie, self._names)), None)
+    def secrets(self, request: Request) -> List[str]:
+        """What the browser sent, the safest first. Who opens a service below a path and at the root of the
+        same host has a cookie of each there, and either sign-in may be over: one that is not counts."""
+        return list(filter(None, map(request.cookie, self._names)))
 
     def header(self, secret: str, lifetime: float, secure: bool, path: str = "/") -> str:
         """The value of Set-Cookie. `lifetime` in seconds, 0 takes the cookie away; `secure` on https; `path`

@@ -1,6 +1,7 @@
 """Sign-up, sign-in and sign-out with a browser, and the guard of what a browser may ask."""
 
 import asyncio
+import sqlite3
 from typing import Optional
 
 from jd import fields
@@ -44,11 +45,12 @@ class SignIn:
 
     async def find(self, request: Request) -> Optional[SignedIn]:
         """Who is signed in, or None."""
-        secret = COOKIE.secret(request)
-        if secret is None:
+        secrets = COOKIE.secrets(request)
+        if not secrets:
             return None
         uid, now = self._proxies.user(request), self._data.clock()
-        return await self._data.read(lambda db: signins.find(db, secret, uid, now))
+        return await self._data.read(lambda db: next(filter(None, (
+            signins.find(db, secret, uid, now) for secret in secrets)), None))
 
     async def guard(self, request: Request) -> None:
         """Set `request.principal` to the SignedIn. Raises HttpError (401)."""
@@ -76,9 +78,14 @@ class SignIn:
 
     async def _signout(self, request: Request) -> Response:
         path = take_path(await request.json_object())
-        secret = COOKIE.secret(request)
-        if secret is not None:
-            await self._data.write(lambda db, now: signins.sign_out(db, secret))
+        secrets = COOKIE.secrets(request)
+
+        def end(db: sqlite3.Connection, _now: float) -> None:
+            for secret in secrets:
+                signins.sign_out(db, secret)
+
+        if secrets:
+            await self._data.write(end)
         return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0, path)})
 
     async def _signup_link(self, request: Request) -> Response:

@@ -132,6 +132,20 @@ def test_the_cookie_is_for_the_path_that_the_browser_tells(site: Site, https: bo
         assert site.call("POST", "/web/signin", None, {**told, "path": path}).status == 400
 
 
+def test_a_session_that_is_over_hides_none_that_was_opened_below_a_path(site: Site) -> None:
+    """Of a Hub that is opened at the root of a host and below a path there, a browser has two cookies."""
+    site.bench.data.publish({"hub_url": "https://portal.example/hub/"})
+    told: Dict[str, Any] = {"email": ALICE, "password": PASSWORD}
+    root = cookie_of(site.call("POST", "/web/signin", None, told))
+    assert site.call("POST", "/web/signout", root, {}).status == 200
+    below = cookie_of(site.call("POST", "/web/signin", None, {**told, "path": "/hub/"}))
+    assert site.call("GET", "/web/me", "%s; %s" % (below, root)).status == 200
+    root = cookie_of(site.call("POST", "/web/signin", None, told))
+    both = "%s; %s" % (below, root)
+    assert site.call("POST", "/web/signout", both, {"path": "/hub/"}).status == 200
+    assert site.call("GET", "/web/me", both).status == 401
+
+
 def test_a_session_ends_after_seven_days(site: Site) -> None:
     cookie = site.signed_in(ALICE)
     site.bench.now += signins.LIFETIME - 1

@@ -50,6 +50,26 @@ def test_the_cookie_goes_to_the_path_alone(run: Run, path: str, secure: bool, be
     run(scenario)
 
 
+def test_a_signin_that_is_over_hides_none_that_was_opened_below_the_path(run: Run) -> None:
+    """Of a dashboard that is opened at the root of a host and below a path there, a browser has two cookies."""
+    async def scenario(dashboard: Dashboard) -> None:
+        async def signin(path: str) -> str:
+            told = {"pin": PIN, "path": path}
+            return (await dashboard.send("POST", "/web/signin", told, secure=True)).cookie
+
+        async def signout(cookie: str) -> None:
+            assert (await dashboard.send("POST", "/web/signout", {}, cookie, secure=True)).status == 200
+
+        root = await signin("/")
+        await signout(root)
+        below = await signin("/node/")
+        assert (await dashboard.send("GET", "/web/me", cookie="%s; %s" % (below, root))).status == 200
+        both = "%s; %s" % (below, await signin("/"))
+        await signout(both)
+        assert (await dashboard.send("GET", "/web/me", cookie=both)).status == 401
+    run(scenario)
+
+
 @pytest.mark.parametrize("path", [
     "", "x/", "/x", "//", "/a;b/", "/a\r\n/", "/a b/", "/" + "x" * 500 + "/", 5])
 def test_a_path_that_a_cookie_cannot_have_is_refused(run: Run, path: object) -> None:

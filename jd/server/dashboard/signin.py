@@ -1,6 +1,6 @@
 """Sign-in with the PIN, and the guard of what a browser may ask."""
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import jd
 from jd import fields
@@ -61,13 +61,15 @@ class SignIn:
 
     async def find(self, request: Request) -> Optional[str]:
         """The digest of the sign-in that a request belongs to, or None."""
-        secret = self._cookie.secret(request)
-        if secret is None:
+        digests = self._digests(request)
+        if not digests:
             return None
-        digest = apikeys.digest(secret)
         uid, now = self._proxies.user(request), self._experiment.clock()
-        known = await self._experiment.read(lambda db: signins.lasts(db, digest, uid, now))
-        return digest if known else None
+        return await self._experiment.read(lambda db: next(
+            (digest for digest in digests if signins.lasts(db, digest, uid, now)), None))
+
+    def _digests(self, request: Request) -> List[str]:
+        return list(map(apikeys.digest, self._cookie.secrets(request)))
 
     async def guard(self, request: Request, _route: Optional[Route]) -> None:
         """Set `request.principal` to the sign-in's digest. Raises HttpError (401)."""
@@ -92,10 +94,14 @@ class SignIn:
 
     async def _signout(self, request: Request) -> Response:
         path = take_path(await request.json_object())
-        digest = await self.find(request)
-        if digest is not None:
-            ended = digest
-            await self._experiment.write(lambda t: signins.end(t, ended))
+        digests = self._digests(request)
+
+        def end(t: Transaction) -> None:
+            for digest in digests:
+                signins.end(t, digest)
+
+        if await self.find(request) is not None:
+            await self._experiment.write(end)
         return self._answer(request, path, "", 0)
 
     async def _change_pin(self, request: Request) -> Response:
