@@ -51,7 +51,7 @@ def test_the_cookie_goes_to_the_path_alone(run: Run, path: str, secure: bool, be
 
 
 def test_a_signin_that_is_over_hides_none_that_was_opened_below_the_path(run: Run) -> None:
-    """Of a dashboard that is opened at the root of a host and below a path there, a browser has two cookies."""
+    """Of a dashboard that is opened at the root of a host and below a path there a browser has two."""
     async def scenario(dashboard: Dashboard) -> None:
         async def signin(path: str) -> str:
             told = {"pin": PIN, "path": path}
