@@ -94,7 +94,7 @@ class Starter:
         warm = self._warm
         command = self._command(filled, called, checkpoints)
         warming = warm is not None and warm.prepare(command, called.command.words)
-        waits = restoring or warming
+        waits = restoring or warming  # else the token is the newest
 
         def prepare(cancelled: threading.Event) -> None:
             if restoring:
@@ -111,7 +111,7 @@ class Starter:
         def start(now: float) -> JobProcess:
             shared.begin()
             try:
-                if waits:  # else the directory was made just now, and the token is the newest
+                if waits or assignment.attempt != 1:  # one before may have removed it as it ended
                     jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
                 running.begin()
                 process = self._start(
