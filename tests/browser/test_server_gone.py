@@ -64,3 +64,22 @@ def test_pages_go_on_with_what_is_there(browser: Browser, tmp_path: Path) -> Non
         browser.wait_text("0.3")
         browser.go("about:blank")
         assert server.stop() == 0
+
+
+def test_a_page_whose_files_do_not_come_says_so_in_plain_words(browser: Browser, tmp_path: Path) -> None:
+    browser.devtools("Network.clearBrowserCookies")
+    browser.size(*DESKTOP)
+    with Dashboard(tmp_path) as server:
+        sign_in(browser, server)
+        browser.devtools("Network.enable")
+        browser.devtools("Network.setBlockedURLs", urls=["*/static/settings/settings.js*"])
+        try:
+            browser.go(server.page + "/settings")
+            browser.wait_text("When the server is back, it is shown by itself.")
+            assert "module" not in browser.run("return document.querySelector('main').innerText")
+        finally:
+            browser.devtools("Network.setBlockedURLs", urls=[])
+        browser.click("main button", "Try again")
+        browser.wait_text("Pause the experiment")
+        browser.go("about:blank")
+        assert server.stop() == 0

@@ -87,7 +87,10 @@ async function show() {
   const values = found.test.exec(path).slice(1).map(decodeURIComponent);
   const params = Object.fromEntries(found.names.map((name, at) => [name, values[at]]));
   try {
-    const module = await import(found.module);
+    const module = await import(found.module).catch((error) => {
+      console.warn(error);
+      throw new Error("Its files could not be loaded. When the server is back, it is shown by itself.");
+    });
     if (mine !== shown) return;
     const changes = live.summary && live.summary.changes;
     const made = await module.show(main, params, new URLSearchParams(location.search)) || {};
