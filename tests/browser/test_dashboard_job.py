@@ -419,6 +419,27 @@ def test_what_a_script_measured_comes_before_what_it_repeats(browser: Browser, d
     assert browser.run("return document.querySelector('main select').value") == "accuracy"
 
 
+def test_a_long_name_breaks_behind_its_dots(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"model.encoder.transformer.attention.dropout_rate": 0.1}])
+    for size in ((1440, 900), PHONE):
+        browser.size(*size)
+        browser.go(dashboard.page + "/jobs/1")
+        browser.wait("document.querySelector('#job-parameters dt') !== null")
+        assert browser.run(
+            "return [...document.querySelector('#job-parameters dt').childNodes].every((part) => {"
+            " const all = document.createRange(); all.selectNodeContents(part);"
+            " return new Set([...all.getClientRects()].map((one) => one.top)).size <= 1; })")
+    browser.size(*DESKTOP)
+
+
+def test_the_history_of_a_job_that_runs_says_that_no_attempt_has_ended(browser: Browser,
+                                                                       dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"lr": 0.1}])
+    dashboard.claim()
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.querySelector('#job-history .hint')?.textContent === 'No attempt has ended yet.'")
+
+
 def test_which_code_ran_and_that_jobs_mix_two_versions(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create(3)
     code = {"script": EVIL_NAME, "hash": "ab" * 32, "commit": "c0ffee" + "0" * 34, "clean": False,

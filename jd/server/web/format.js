@@ -43,6 +43,9 @@ export function cut(words, most) {
   return words.slice(0, most - 1 - end) + "…" + words.slice(words.length - end);
 }
 
+/** The parts of a long name, which breaks behind its dots and underscores first. */
+export const breakable = (name) => name.split(/(?<=[._/-])/).flatMap((part) => [part, el("wbr")]);
+
 /** Seconds → "0.4 s", "12 s", "3 min 5 s", "2 h 5 min", "3 d 4 h". */
 export function duration(s) {
   if (s == null || !Number.isFinite(s)) return NONE;

@@ -3,7 +3,7 @@
 import {setQuery, setTitle} from "../app.js";
 import {ask, el, empty, fail, field} from "../common.js";
 import {lessIsBetter} from "../direction.js";
-import {count, duration, metric as figure, status, value as shown, when} from "../format.js";
+import {breakable, count, duration, metric as figure, status, value as shown, when} from "../format.js";
 import {pacing} from "../pace.js";
 import {measuredFirst} from "../resultnames.js";
 import {comparedCurves} from "./curves.js";
@@ -181,9 +181,6 @@ class ComparePage {
       ...row.values.map(cell));
   }
 }
-
-// A long name breaks behind its dots and underscores first.
-const breakable = (name) => name.split(/(?<=[._/-])/).flatMap((part) => [part, el("wbr")]);
 
 const RUNNING = ["ended as", "message", "ran", "attempts", "worker", "started", "ended", "tags"];
 

@@ -3,7 +3,7 @@
 import {setTitle} from "../app.js";
 import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
 import {parse, stringify} from "../exactjson.js";
-import {count, duration, priority, status, value as shown, when} from "../format.js";
+import {breakable, count, duration, priority, status, value as shown, when} from "../format.js";
 import {measuredFirst} from "../resultnames.js";
 import {ACTIONS, openAction} from "../jobactions.js";
 import {codes, version} from "./code.js";
@@ -207,7 +207,8 @@ const workerLink = (id) => el("a", {href: "/workers?worker=" + encodeURIComponen
 
 /** Names and values, one pair a line. */
 function facts(given) {
-  const pairs = given.flatMap(([name, one]) => [el("dt", {}, name), el("dd", {class: "mono"}, shown(one))]);
+  const pairs = given.flatMap(([name, one]) =>
+    [el("dt", {}, ...breakable(name)), el("dd", {class: "mono"}, shown(one))]);
   return el("dl", {class: "facts"}, ...pairs);
 }
 
@@ -234,7 +235,7 @@ function attempts(list) {
 }
 
 function history(lines) {
-  if (lines.length === 0) return el("p", {class: "hint"}, "Nothing has happened to it yet.");
+  if (lines.length === 0) return el("p", {class: "hint"}, "No attempt has ended yet.");
   return el("ol", {class: "timeline"}, ...lines.map(({timestamp, reason}) =>
     el("li", {}, el("span", {class: "timeline-when hint"}, when(timestamp)), el("span", {}, reason))));
 }

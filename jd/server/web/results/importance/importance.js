@@ -1,7 +1,7 @@
 // Which parameters matter: the share of the metric's variance that each explains alone, and with others.
 
 import {el} from "../../common.js";
-import {count, cut, number} from "../../format.js";
+import {breakable, count, cut, number} from "../../format.js";
 import {keeping} from "../../charts/controls.js";
 import {ENOUGH} from "./matter.js";
 import {constant, importance} from "./variance.js";
@@ -96,7 +96,7 @@ function table(lines, pick, isWaiting) {
     const say = same ? "the metric does not vary among the jobs that have it"
       : share === null ? "alone: cannot tell" : `${number(n)} jobs in ${groups} groups`;
     const name = el("button", {type: "button", class: "plain", title: "Plot " + column.name,
-      onclick: () => pick(column.name)}, column.name);
+      onclick: () => pick(column.name)}, ...breakable(column.name));
     const shown = total === null ? (isWaiting ? "…" : "–") : percent(total);
     return el("tr", {title: say}, el("th", {scope: "row"}, name),
       el("td", {class: "bar-cell"}, bar(total, "with"), bar(share, "alone")),
