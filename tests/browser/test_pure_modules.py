@@ -610,7 +610,7 @@ def test_what_the_plots_draw(blank: Browser, values: List[float], log: Optional[
     assert {name: found[name] for name in expected} == expected
 
 
-SAMPLED = "Points and lines are 1,000 of them, the best and the worst among these"
+SAMPLED = "Points and lines are 1,000 of all, the best and the worst among these"
 
 
 @pytest.mark.parametrize("counts, said", [
@@ -621,10 +621,12 @@ SAMPLED = "Points and lines are 1,000 of them, the best and the worst among thes
      "1 of 1,500 jobs has loss: 2 infinite, 1,497 not done"),
     ({"total": 4000, "shown": 1000, "jobs": 4001, "nan": 1},
      "4,000 of 4,001 jobs have loss: 1 NaN. " + SAMPLED),
+    ({"total": 51, "shown": 51, "jobs": 56, "nan": 1, "not_done": 8},
+     "51 of 56 jobs have loss: 1 NaN, 4 not done. 8 with it are not done: status=DONE leaves them out"),
 ])
 def test_what_is_with_jobs_without_the_metric_is_told(
         blank: Browser, counts: Dict[str, int], said: str) -> None:
-    answer = dict({"metric": "loss", "nan": 0, "infinite": 0, "without": 0}, **counts)
+    answer = dict({"metric": "loss", "nan": 0, "infinite": 0, "without": 0, "not_done": 0}, **counts)
     assert value(blank, "tally.tally(%s)" % json.dumps(answer)) == said
 
 

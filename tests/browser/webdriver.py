@@ -42,10 +42,7 @@ class Browser:
         self._scratch = tempfile.mkdtemp(prefix="jdb", dir=near)
         self._log = Path(self._scratch, "driver.log")
         self._session = ""
-        with open(str(self._log), "wb") as log:
-            self._popen = subprocess.Popen(
-                [str(CHROMEDRIVER), "--port=0"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                env=free_env(Path(self._scratch), TMPDIR=self._scratch))
+        self._popen = self._start_driver()
         try:
             port = wait_until(self._port, message="chromedriver listens")
             self._url = "http://127.0.0.1:%s" % port
@@ -207,9 +204,21 @@ class Browser:
 
     # ---- the wire
 
+    def _start_driver(self) -> "subprocess.Popen[bytes]":
+        with open(str(self._log), "wb") as log:
+            return subprocess.Popen(
+                [str(CHROMEDRIVER), "--port=0"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env=free_env(Path(self._scratch), TMPDIR=self._scratch))
+
     def _port(self) -> Optional[str]:
-        assert self._popen.poll() is None, self._log.read_text(errors="replace")
-        _, found, rest = self._log.read_text(errors="replace").partition("on port ")
+        ended = self._popen.poll() is not None
+        said = self._log.read_text(errors="replace")
+        if ended:
+            # It takes a free port of ::1, and then that of 127.0.0.1, which somebody else may have.
+            assert "Address already in use" in said, said
+            self._popen = self._start_driver()
+            return None
+        _, found, rest = said.partition("on port ")
         # "Starting ChromeDriver … on port 0" comes first.
         while found:
             port = rest.split()[0].rstrip(".")

@@ -182,6 +182,26 @@ def test_columns_count_the_jobs_whose_metric_is_no_number(run: Run) -> None:
     run(scenario)
 
 
+def test_columns_count_the_jobs_with_the_metric_that_are_not_done(run: Run) -> None:
+    """They have reported it, and run still or have failed since."""
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create(*[{"x": number} for number in range(4)])
+        for number, end in enumerate(("DONE", "ABORTED", None)):
+            await bench.beat()
+            await bench.upload(number + 1, "result.json", '{"loss": %d}' % number)
+            if end is not None:
+                await bench.finish(number + 1, end)
+
+        async def counts(filter_text: str) -> List[int]:
+            found = (await bench.get("/web/results/columns?metric=loss&filter=" + filter_text)).json
+            return [found[name] for name in ("total", "not_done")]
+
+        assert await counts("") == [3, 2]
+        assert await counts("x%3C2") == [2, 1]
+        assert await counts("status%3DDONE") == [1, 0]
+    run(scenario)
+
+
 def test_a_metric_that_is_nan_everywhere_is_there_to_be_chosen(run: Run) -> None:
     async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
@@ -241,7 +261,8 @@ def test_columns_have_the_jobs_with_the_metric(run: Run) -> None:
         await sweep(bench, 5, lambda i: None if i == 2 else {"loss": i, "acc": 1 - i} if i else {"loss": 0})
         found = (await bench.get("/web/results/columns?metric=loss")).json
         assert found == {
-            "jobs": 5, "nan": 0, "infinite": 0, "without": 0, "metric": "loss", "total": 4, "shown": 4,
+            "jobs": 5, "nan": 0, "infinite": 0, "without": 0, "not_done": 4, "metric": "loss", "total": 4,
+            "shown": 4,
             "spread": {"min": 0, "low": pytest.approx(0.15), "median": 2, "high": pytest.approx(3.85),
                        "max": 4, "mean": 2},
             "utmost": [], "ids": [1, 2, 4, 5], "values": [0, 1, 3, 4],

@@ -37,7 +37,7 @@ export async function askReported() {
 
 /** Whether two answers show the same, so that nothing need be drawn. */
 export function same(one, other) {
-  const counts = ["total", "jobs", "nan", "infinite", "without"];
+  const counts = ["total", "jobs", "nan", "infinite", "without", "not_done"];
   return one.metric === other.metric && counts.every((name) => one[name] === other[name])
     && JSON.stringify(one.spread) === JSON.stringify(other.spread)
     && alike(one.ids, other.ids) && alike(one.values, other.values)

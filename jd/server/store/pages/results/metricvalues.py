@@ -20,7 +20,8 @@ _GOLDEN = 2654435761  # 2^32 by the golden ratio: multiples of it, modulo 2^32, 
 class MetricValues(NamedTuple):
     """The jobs that have a metric and fit a filter: `ids` and `values` are of equal length, in the order of
     the values, equal ones by id. `jobs` counts all that fit the filter: in `nan` and `infinite` of them the
-    metric is that, and `without` are DONE and have none.
+    metric is that, and `without` are DONE and have none. `not_done` counts those of `ids` that are not DONE:
+    they have reported the metric, and run, or have failed since.
     """
 
     ids: List[int]
@@ -29,6 +30,7 @@ class MetricValues(NamedTuple):
     nan: int
     infinite: int
     without: int
+    not_done: int
 
 
 class Spread(NamedTuple):
@@ -56,6 +58,7 @@ def find(db: sqlite3.Connection, metric: str, filter_text: str, now: float) -> M
         number = len(fit)
         done = {job_id for job_id, status in fit.items() if status == p.DONE}
         without = len(done.difference(job_id for job_id, _ in rows).difference(others))
+        not_done = sum(1 for job_id, _ in rows if job_id not in done)
     else:
         counts = jobs.counts(db)
         number = sum(counts[status] for status in wanted.statuses)
@@ -64,12 +67,12 @@ def find(db: sqlite3.Connection, metric: str, filter_text: str, now: float) -> M
             rows = [row for row in rows if row[0] not in gone]
             others = {job_id: value for job_id, value in others.items() if job_id not in gone}
         unfinished = _of_status(db, [s for s in wanted.statuses if s != p.DONE and counts[s]])
-        with_it = [*others, *(job_id for job_id, _ in rows)]
-        done_with = len(with_it) - (sum(job_id in unfinished for job_id in with_it) if unfinished else 0)
+        not_done = sum(1 for job_id, _ in rows if job_id in unfinished) if unfinished else 0
+        done_with = len(rows) - not_done + sum(1 for job_id in others if job_id not in unfinished)
         without = counts[p.DONE] - done_with if p.DONE in wanted.statuses else 0
     nan = sum(1 for value in others.values() if value == NAN)
     return MetricValues([job_id for job_id, _ in rows], [value for _, value in rows],
-                        number, nan, len(others) - nan, without)
+                        number, nan, len(others) - nan, without, not_done)
 
 
 class Recent:

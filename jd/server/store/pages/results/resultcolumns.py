@@ -48,13 +48,14 @@ class Columns(NamedTuple):
     `total` is the number of jobs with the metric, and `spread` what it spans in all of them. Where there are
     more than may be shown, a sample is, and besides it the best and the worst jobs, whichever end is better:
     those of them that are not of the sample are `utmost`. A list or object as a parameter is its JSON text.
-    `jobs`, `nan`, `infinite` and `without` are as in MetricValues.
+    `jobs`, `nan`, `infinite`, `without` and `not_done` are as in MetricValues.
     """
 
     jobs: int
     nan: int
     infinite: int
     without: int
+    not_done: int
     metric: str
     total: int
     shown: int
@@ -115,8 +116,8 @@ def columns(db: sqlite3.Connection, metric: str, filter_text: str, limit: int, n
     utmost = sorted(ends.difference(sample))
     shown = sorted([*sample, *utmost])
     spread = metricvalues.spread(found.values)
-    made = Columns(found.jobs, found.nan, found.infinite, found.without, metric, len(found.ids), len(shown),
-                   spread and spread._asdict(), utmost, shown, [], {}, {})
+    made = Columns(found.jobs, found.nan, found.infinite, found.without, found.not_done, metric,
+                   len(found.ids), len(shown), spread and spread._asdict(), utmost, shown, [], {}, {})
     most = min(MAX_COLUMNS, MAX_CELLS // max(1, len(sample)))
     for index, (_, parameters, results) in enumerate(objects(db, shown)):
         made.values.append(results.pop(metric))
