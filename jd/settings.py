@@ -249,7 +249,7 @@ SERVER: tuple[Setting, ...] = (
     Setting("idle-timeout", "JD_SERVER_IDLE_TIMEOUT", "600", seconds(protocol.MIN_LEASE),
             "lease: a job not heard of for so long goes back to PENDING", "SECONDS"),
     Setting("aborted-job-reset-timeout", "JD_SERVER_ABORTED_JOB_RESET_TIMEOUT", "1200", seconds(0),
-            "pause before a failed job is tried again", "SECONDS"),
+            "pause before a failed job is tried again, at most 30 s the first time", "SECONDS"),
     Setting("max-attempts", "JD_SERVER_MAX_ATTEMPTS", "3", whole(1, 1000),
             "how often a job may fail before it stays ABORTED", "N"),
     Setting("pause-failing", "JD_SERVER_PAUSE_FAILING", "true", boolean,
