@@ -379,6 +379,21 @@ def test_a_done_job_is_retried_from_scratch_unless_chosen_otherwise(browser: Bro
     assert not browser.run("return document.getElementById('job-results').checkVisibility()")
 
 
+def test_further_lines_of_a_message_show_on_a_click(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"lr": 1}])
+    dashboard.claim()
+    dashboard.finish(1, "ABORTED", "exit status 1\nTraceback (most recent call last):\n  what = 1 / 0")
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.querySelector('.message details') !== null")
+    assert browser.run("return document.querySelector('.message summary').textContent") == "exit status 1"
+    shown = ("return [...document.querySelectorAll('.message pre, .timeline pre')]"
+             ".map((one) => one.checkVisibility())")
+    assert browser.run(shown) == [False, False]
+    browser.click(".message summary")
+    browser.click(".timeline summary")
+    assert browser.run(shown) == [True, True]
+
+
 def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser,
                                                                       dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"evil": EVIL, "long": "x" * 400}])

@@ -184,12 +184,13 @@ class ComparePage {
 
 const RUNNING = ["ended as", "message", "ran", "attempts", "worker", "started", "ended", "tags"];
 
-// What is told of how a job ran, without what it has not.
+// What is told of how a job ran, without what it has not. The message of one that is done is about its files.
 function running(job) {
   const latest = job.attempts[0] || {};
   const exit = latest.exit_code ? ` (exit status ${latest.exit_code})` : "";
   const told = {
-    "ended as": latest.verdict && latest.verdict + exit, message: latest.message,
+    "ended as": latest.verdict && latest.verdict + exit,
+    message: latest.verdict === "done" ? null : latest.error || latest.message,
     ran: job.runtime == null ? null : duration(job.runtime), attempts: job.attempt || null,
     worker: job.worker_id, started: job.started && when(job.started).textContent,
     ended: job.finished && when(job.finished).textContent, tags: job.tags && job.tags.join(" "),

@@ -227,7 +227,7 @@ function attempts(list) {
     el("td", {"data-label": "Started"}, when(one.started)),
     el("td", {"data-label": "Ran"}, one.runtime == null ? "" : duration(one.runtime)),
     el("td", {"data-label": "Code"}, version(one.code)),
-    el("td", {"data-label": "Message", class: "message"}, one.message || ""));
+    el("td", {"data-label": "Message", class: "message"}, folded(one.message || "")));
   const heads = ["Attempt", "Ended as", "Worker", "Started", "Ran", "Code", "Message"];
   return el("div", {class: "scroll"}, el("table", {class: "data as-cards"},
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", {scope: "col"}, head)))),
@@ -237,5 +237,13 @@ function attempts(list) {
 function history(lines) {
   if (lines.length === 0) return el("p", {class: "hint"}, "No attempt has ended yet.");
   return el("ol", {class: "timeline"}, ...lines.map(({timestamp, reason}) =>
-    el("li", {}, el("span", {class: "timeline-when hint"}, when(timestamp)), el("span", {}, reason))));
+    el("li", {}, el("span", {class: "timeline-when hint"}, when(timestamp)),
+      el("div", {}, folded(reason)))));
+}
+
+/** What a text begins with; its further lines, the end of an output as a rule, on demand. */
+function folded(text) {
+  const [first, ...others] = text.split("\n");
+  return others.length === 0 ? text
+    : el("details", {class: "folded"}, el("summary", {}, first), el("pre", {}, others.join("\n")));
 }
