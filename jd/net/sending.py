@@ -5,6 +5,7 @@ An upload is streamed from its file, so that memory does not grow with it.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -70,7 +71,9 @@ def file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
     whole = OpenFile(file, size)
     try:
         file.seek(0)  # what was written to it leaves its buffer so: the system sees no buffer
-        yield whole
+        # The descriptor of another kind, a gzip file say, is not of what it reads.
+        if isinstance(getattr(file, "raw", file), io.FileIO):
+            yield whole
         file.seek(whole.sent)
         left = size - whole.sent
         while left:

@@ -1,10 +1,11 @@
+import gzip
 import io
 import socket
 import ssl
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, BinaryIO, Callable, Iterator, Optional, cast
 
 import pytest
 
@@ -299,6 +300,15 @@ def test_upload_of_a_file_that_is_still_being_buffered_sends_what_was_written(st
         file.write(b"corrected")
         Client(stub.url).upload("/upload", {}, "file", file, "x", 100_000)
     assert b"corrected" in stub.asked[0].body
+
+
+def test_upload_of_a_file_that_unpacks_another_sends_what_it_reads(stub: StubServer, tmp_path: Path) -> None:
+    """Its descriptor is that of the packed one, which the system would send."""
+    with gzip.open(str(tmp_path / "packed"), "wb") as made:
+        made.write(b"content " * 1000)
+    with gzip.open(str(tmp_path / "packed"), "rb") as file:
+        Client(stub.url).upload("/upload", {}, "file", cast(BinaryIO, file), "x", 8000)
+    assert b"content " * 1000 in stub.asked[0].body
 
 
 def test_refusal_in_the_middle_of_an_upload_is_heard(stub: StubServer, tmp_path: Path) -> None:
