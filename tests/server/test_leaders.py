@@ -10,10 +10,8 @@ from jd.protocol import ProtocolError
 from jd.server.store.pages.results import leaders
 from jd.server.store.pages.results.leaders import Leaders, Order
 from jd.server.store.pages.results.resultgroups import Question
-from jd.server.store.queue import jobs
 from jd.server.store.search import values
-from jd.server.store.transaction import Transaction
-from tests.server.store_support import Desk, ordered
+from tests.server.store_support import Desk, ordered, put
 
 Job = Dict[str, Any]
 
@@ -103,12 +101,6 @@ def test_leaders_are_those_of_plain_sorting(swept: Desk, by: Optional[str], down
             78, found.rows[:limit])
 
 
-def move(t: Transaction, job_id: int, status: str) -> None:
-    """A job that is DONE has this status from now on."""
-    t.db.execute("UPDATE jobs SET status = ?, %s WHERE id = ?" % jobs.CHANGED, (status, job_id))
-    jobs.moved(t, "DONE", status)
-
-
 @pytest.mark.parametrize("less", [True, False])
 @pytest.mark.parametrize("down", [True, False])
 @pytest.mark.parametrize("text", ["", "status=DONE", "status=DELETED", "status!=DONE", "status=ABORTED"])
@@ -116,7 +108,7 @@ def test_jobs_of_other_statuses_neither_show_nor_count(desk: Desk, text: str, do
     sweep(desk, parameters(), results())
     moved = {job: "DELETED" if job % 5 == 0 else "SERVED" for job in range(1, 81) if job % 5 in (0, 3)}
     for job, status in moved.items():
-        desk.write(lambda t: move(t, job, status))
+        desk.write(lambda t: put(t, status, job))
     shown = {"": ("DONE", "SERVED"), "status!=DONE": ("SERVED", "DELETED")}.get(text, (text[7:],))
     losses = {at + 1: found["loss"] for at, found in enumerate(results())
               if math.isfinite(found.get("loss", math.nan)) and moved.get(at + 1, "DONE") in shown}

@@ -335,7 +335,7 @@ CREATE INDEX attempts_by_time ON attempts (
   started_at, worker_id, ended_at, verdict, runtime, job_cpus, job_gpus, hub_user);
 """
 
-# One trigger in place of three: each costs a claim as much as an index, also where it has nothing to do.
+# One trigger in place of three, of which each costs a claim something, also where it has nothing to do.
 _ONE_TRIGGER = """
 DROP TRIGGER count_moved_job;
 DROP TRIGGER changed_code;

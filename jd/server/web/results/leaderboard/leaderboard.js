@@ -14,7 +14,7 @@ const MOST_COLUMNS = 30;  // that are shown before somebody chooses
 const CUT = 20, CUT_CELL = 28;  // characters of a head and of a cell
 
 /** The card. `view` = {columns, sort, top} is what was chosen, which is told to `keep`; `tools(board)` gives
- * what can be done with what it shows, {update(), row(id)}: see leaderactions.js. */
+ * what can be done with what it shows, {update(), row(id)}: see actions.js. */
 export function leaderboardCard(view, {keep, tools}) {
   const ticked = new Set(), page = {names: null, of: null};
   let asked = 0, answered = null;  // what was asked and the answer, which is shown until the next one comes
