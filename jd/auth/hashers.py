@@ -20,5 +20,5 @@ class Hashers:
         return await asyncio.get_running_loop().run_in_executor(self._threads, hashing)
 
     def close(self) -> None:
-        """Let the threads end."""
-        self._threads.shutdown(wait=False)
+        """Wait for the threads to end: none may come into a loop that is closed."""
+        self._threads.shutdown()

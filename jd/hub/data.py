@@ -10,7 +10,6 @@
 The directory is 0700: what else is in it nobody reaches.
 """
 
-import asyncio
 import fcntl
 import os
 import sqlite3
@@ -22,6 +21,7 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 from jd.errors import JdError, StorageError
 from jd.files import safedirs, wholefile
 from jd.hub.store.schema import MIGRATIONS
+from jd.net.serving import inloop
 from jd.storage import filemodes
 from jd.storage.database import Database
 from jd.storage.reading import Operation
@@ -70,15 +70,15 @@ class HubData:
     async def write(self, change: Change[T]) -> T:
         """Make a change durably."""
         now = self.clock()
-        return await asyncio.wrap_future(self.database.write(lambda db: change(db, now)))
+        return await inloop.awaited(self.database.write(lambda db: change(db, now)))
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
-        return await asyncio.wrap_future(self.database.read(operation))
+        return await inloop.awaited(self.database.read(operation))
 
     async def look_up(self, operation: Operation[T]) -> T:
         """`read` for who calls: a row by its key, which never waits for what pages read."""
-        return await asyncio.wrap_future(self.database.look_up(operation))
+        return await inloop.awaited(self.database.look_up(operation))
 
     def write_now(self, change: Change[T]) -> T:
         """`write`, waiting for it in this thread."""

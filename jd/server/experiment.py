@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVa
 from jd.clock import Clock
 from jd.errors import DamagedFile, JdError, StorageError
 from jd.files import safedirs
+from jd.net.serving import inloop
 from jd.server import opening
 from jd.server.begun import Begun
 from jd.server.latervalues import LaterValues
@@ -193,7 +194,7 @@ class Experiment:
 
     def _read(self, operation: Callable[[sqlite3.Connection], T],
               seconds: float = READ_SECONDS) -> "asyncio.Future[T]":
-        return asyncio.wrap_future(self.database.read(operation, seconds))
+        return inloop.awaited(self.database.read(operation, seconds))
 
     def read_now(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """`read`, waiting for it in this thread."""
@@ -217,7 +218,7 @@ class Experiment:
     def _in_loop(self, loop: asyncio.AbstractEventLoop) -> Deliver:
         """What brings answers into the loop: the same each time, so that it is woken once for each commit."""
         if self._loop is not loop:
-            self._loop, self._deliver = loop, partial(_call_in, loop)
+            self._loop, self._deliver = loop, partial(inloop.call, loop)
         return self._deliver
 
     def _submit(self, operation: Callable[[Transaction], T],
@@ -310,13 +311,6 @@ def _log(text: str) -> None:
 
 def _settle(db: sqlite3.Connection, done: List[Tuple[Any, Happened]]) -> None:
     aftermath.settle(db, [happened for _, happened in done])
-
-
-def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    try:
-        loop.call_soon_threadsafe(call)
-    except RuntimeError:
-        pass  # the loop is closed: nobody waits any more
 
 
 def _wake_up(t: Transaction) -> str:

@@ -9,6 +9,7 @@ import sqlite3
 from functools import partial
 from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
+from jd.net.serving import inloop
 from jd.storage.database import Database
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class LookUps:
 
     def _run(self, operation: Callable[[sqlite3.Connection], Any], answer: "asyncio.Future[Any]") -> None:
         try:
-            reading = asyncio.wrap_future(self._database.look_up(operation))
+            reading = inloop.awaited(self._database.look_up(operation))
         except Exception as error:
             if not answer.done():
                 answer.set_exception(error)

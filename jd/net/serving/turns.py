@@ -8,6 +8,7 @@ which takes half a second where thousands of heartbeats are held.
 import asyncio
 import gc
 import selectors
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Coroutine, Dict, List, Optional, Tuple, TypeVar
 
@@ -48,7 +49,8 @@ class FewAtOnce(selectors.DefaultSelector):
 
 def run(main: "Coroutine[Any, Any, T]") -> T:
     """`asyncio.run` with such a loop."""
-    loop = asyncio.SelectorEventLoop(FewAtOnce())
+    loop, threads = asyncio.SelectorEventLoop(FewAtOnce()), ThreadPoolExecutor(thread_name_prefix="asyncio")
+    loop.set_default_executor(threads)
     asyncio.set_event_loop(loop)
     sparing, before = _Sparing(), gc.get_threshold()
     gc.callbacks.append(sparing)
@@ -59,8 +61,7 @@ def run(main: "Coroutine[Any, Any, T]") -> T:
         try:
             _end_tasks(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
-            if hasattr(loop, "shutdown_default_executor"):  # since Python 3.9
-                loop.run_until_complete(loop.shutdown_default_executor())
+            threads.shutdown()  # asyncio waits for them since Python 3.9 only
         finally:
             gc.callbacks.remove(sparing)
             gc.set_threshold(*before)

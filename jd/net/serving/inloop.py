@@ -1,0 +1,51 @@
+"""What other threads have done comes into the event loop, also while that ends.
+
+`asyncio.wrap_future` looks whether its loop is closed and calls it then: a thread that is done between the
+two raises, and its traceback is printed although nobody waits any more.
+"""
+
+import asyncio
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Callable, TypeVar
+
+T = TypeVar("T")
+
+
+def call(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Have something called in a loop, from any thread; a closed one calls nothing more."""
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # it is closed: nobody waits any more
+
+
+def awaited(work: "Future[T]") -> "asyncio.Future[T]":
+    """What comes of work in another thread, for who awaits it in this loop; to cancel it cancels the work."""
+    loop = asyncio.get_running_loop()
+    answer: "asyncio.Future[T]" = loop.create_future()
+    answer.add_done_callback(partial(_give_up, work))
+    work.add_done_callback(partial(_done, loop, answer))
+    return answer
+
+
+def _give_up(work: "Future[Any]", answer: "asyncio.Future[Any]") -> None:
+    if answer.cancelled():
+        work.cancel()
+
+
+def _done(loop: asyncio.AbstractEventLoop, answer: "asyncio.Future[Any]", work: "Future[Any]") -> None:
+    call(loop, partial(_pass_on, work, answer))
+
+
+def _pass_on(work: "Future[Any]", answer: "asyncio.Future[Any]") -> None:
+    if answer.done():
+        return
+    if work.cancelled():
+        answer.cancel()
+        return
+    problem = work.exception()
+    if problem is None:
+        answer.set_result(work.result())
+    else:
+        answer.set_exception(problem)
