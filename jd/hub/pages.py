@@ -9,7 +9,7 @@ from urllib.parse import quote
 from jd.hub.signin import SignIn
 from jd.hub.store.signins import SignedIn
 from jd.net.serving.routing import Request, Response, Router
-from jd.web.files import Files, page, redirect
+from jd.web.files import Files, redirect
 
 SIGNIN = "/signin"
 HOME = "/experiments"
@@ -52,10 +52,10 @@ class PageRoutes:
     async def _sign_in(self, request: Request) -> Response:
         if await self._signin.find(request):
             return redirect(request, HOME)
-        return page(request, self._files.content("signin.html"))
+        return self._files.page(request, self._files.content("signin.html"))
 
     async def _signup(self, request: Request) -> Response:
-        return page(request, self._files.content("signup.html"))
+        return self._files.page(request, self._files.content("signup.html"))
 
     async def _page(self, request: Request) -> Response:
         wanted = next(one for one in PAGES if one.path == request.path)
@@ -64,7 +64,7 @@ class PageRoutes:
             return redirect(request, "%s?next=%s" % (SIGNIN, quote(wanted.path, safe="")))
         if wanted.admin and not user.admin:
             return redirect(request, HOME)
-        return page(request, self._framed(wanted, user))
+        return self._files.page(request, self._framed(wanted, user))
 
     def _framed(self, wanted: Page, user: SignedIn) -> bytes:
         links = "\n".join('<a href="{{base}}%s"%s>%s</a>' % (

@@ -6,8 +6,9 @@ import {parse, stringify} from "./exactjson.js";
 export const $ = (id) => document.getElementById(id);
 
 // Where the site begins: "/", or a path of a portal such as "/node/host/5050/", which a proxy may hide from
-// the service. This module is in static/ below it. Scripts name addresses as if the site began at "/".
-const BASE = new URL("..", import.meta.url);
+// the service. This module is in static/<version>/ below it. Scripts name addresses as if the site began
+// at "/".
+const BASE = new URL("../..", import.meta.url);
 
 /** The path at which the site begins, with a slash at its end. */
 export const base = BASE.pathname;
@@ -117,10 +118,13 @@ export function toast(text, bad) {
 
 export const fail = (error) => toast(error.message, true);
 
+/** The sign of JobDistributor, above what stands in the place of a list. */
+export const icon = () =>
+  el("img", {src: new URL("icon.svg", import.meta.url).href, alt: "", width: 40, height: 40});
+
 /** What stands in the place of a list that has nothing. */
 export function empty(title, text, action) {
-  return el("div", {class: "empty"},
-    el("img", {src: "/static/icon.svg", alt: "", width: 40, height: 40}),
+  return el("div", {class: "empty"}, icon(),
     el("h2", {}, title), el("p", {}, text), action);
 }
 

@@ -5,9 +5,11 @@ They hold no data, so they need no sign-in. What a page shows is asked for by it
 
 import gzip
 import hashlib
-import pkgutil
+import importlib.util
 import re
-from typing import Dict, NamedTuple, Optional
+import zipfile
+from pathlib import Path
+from typing import Dict, NamedTuple
 
 from jd.net.serving.routing import HttpError, Request, Response
 
@@ -24,8 +26,11 @@ HEADERS = {
 _TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8",
           "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
-# What a URL may name: folders and a file in lower case, so that no name leads out of the package.
+# What pages are made of, among what else lies in a package.
 _NAME = re.compile(r"(?:[a-z]+/)*[a-z]+\.(?:%s)\Z" % "|".join(_TYPES))
+
+_VERSION = re.compile(r"v-[0-9a-f]{16}/")
+_FOR_EVER = "public, max-age=31536000, immutable"
 
 # Whether a browser takes gzip: named, and not with a weight of zero.
 _GZIP = re.compile(r"(?:^|[\s,])gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:[,;]|$)", re.IGNORECASE)
@@ -33,64 +38,71 @@ _GZIP = re.compile(r"(?:^|[\s,])gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:[,;]|
 
 class _File(NamedTuple):
     content: bytes
-    small: bytes  # by gzip: a third, which counts on a slow line
     tag: str
 
 
 class Files:
-    """The files in `web/` of a package, and those of jd/web, by the name that a URL has for them."""
+    """The files in `web/` of a package, and those of jd/web, by the name that a URL has for them.
+
+    They are read when it is made: the package may be replaced while the program runs, and a page must not be
+    of two versions. Pages name them below a folder that tells their version, `static/v-0123456789abcdef/`, so
+    that a browser never asks again for what it has. Scripts import each other relative to where they are.
+    """
 
     def __init__(self, package: str) -> None:
-        self._package = package
-        self._read: Dict[str, _File] = {}
+        found = dict(_below("jd.web", ""), **_below(package, "web"))
+        self._files = {name: _File(content, 'W/"%s"' % hashlib.sha256(content).hexdigest()[:20])
+                       for name, content in found.items()}
+        self._small: Dict[str, bytes] = {}  # by gzip, of those that somebody asked for: a third of the size
+        tags = "".join("%s %s\n" % (name, file.tag) for name, file in sorted(self._files.items()))
+        self._version = "v-%s/" % hashlib.sha256(tags.encode("ascii")).hexdigest()[:16]
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file. Raises FileNotFoundError."""
-        file = self._file(name)
-        if file is None:
-            raise FileNotFoundError("%s is not among the pages of %s" % (name, self._package))
-        return file.content
+        """The bytes of a file. Raises KeyError."""
+        return self._files[name].content
+
+    def page(self, request: Request, content: bytes) -> Response:
+        """An HTML page, in which `{{base}}` stands for where the site begins and `{{static}}` for where these
+        files are."""
+        content = content.replace(b"{{static}}", b"{{base}}static/" + self._version.encode("ascii"))
+        content = content.replace(b"{{base}}", _base(request).encode("ascii"))
+        return Response(200, content, _TYPES["html"], dict(HEADERS))
 
     async def static(self, request: Request) -> Response:
-        """The handler of `/static/<path:name>`: asked about every time, sent when it has changed."""
+        """The handler of `/static/<path:name>`. Below the version's folder a file is kept for ever; without
+        one, and below that of another version, whose page is still open, it is asked about every time and
+        sent when it has changed."""
         name = request.params["name"]
-        file = None if name.endswith(".html") else self._file(name)
+        given = _VERSION.match(name)
+        name = name[given.end():] if given else name
+        file = None if name.endswith(".html") else self._files.get(name)
         if file is None:
             raise HttpError(404, "there is no such file")
-        headers = dict(HEADERS, **{"Cache-Control": "no-cache", "ETag": file.tag, "Vary": "Accept-Encoding"})
+        keep = _FOR_EVER if given and given.group() == self._version else "no-cache"
+        headers = dict(HEADERS, **{"Cache-Control": keep, "ETag": file.tag, "Vary": "Accept-Encoding"})
         if request.headers.get("if-none-match") == file.tag:
             return Response(304, b"", _type(name), headers)
         if _GZIP.search(request.headers.get("accept-encoding", "")):
+            if name not in self._small:
+                self._small[name] = gzip.compress(file.content, 6, mtime=0)
             headers["Content-Encoding"] = "gzip"
-            return Response(200, file.small, _type(name), headers)
+            return Response(200, self._small[name], _type(name), headers)
         return Response(200, file.content, _type(name), headers)
 
-    def _file(self, name: str) -> Optional[_File]:
-        if name not in self._read:
-            if not _NAME.match(name):
-                return None
-            content = _content(self._package, "web/" + name)
-            if content is None:
-                content = _content("jd.web", name)
-            if content is None:
-                return None
-            self._read[name] = _File(content, gzip.compress(content, 6, mtime=0),
-                                     'W/"%s"' % hashlib.sha256(content).hexdigest()[:20])
-        return self._read[name]
 
-
-def _content(package: str, path: str) -> Optional[bytes]:
-    """A file of a package; through the loader, as the package may be in a zip file."""
-    try:
-        return pkgutil.get_data(package, path)
-    except OSError:
-        return None
-
-
-def page(request: Request, content: bytes) -> Response:
-    """An HTML page, in which `{{base}}` stands for where the site begins."""
-    content = content.replace(b"{{base}}", _base(request).encode("ascii"))
-    return Response(200, content, _TYPES["html"], dict(HEADERS))
+def _below(package: str, folder: str) -> Dict[str, bytes]:
+    """The files that pages are made of below a folder of a package, which may be in a zip file."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations
+    place = Path(spec.submodule_search_locations[0], folder)
+    archive = getattr(spec.loader, "archive", None)
+    if archive is None:
+        names = (path.relative_to(place).as_posix() for path in place.rglob("*"))
+        return {name: (place / name).read_bytes() for name in names if _NAME.match(name)}
+    with zipfile.ZipFile(archive) as packed:
+        start = place.relative_to(archive).as_posix() + "/"
+        names = (name[len(start):] for name in packed.namelist() if name.startswith(start))
+        return {name: packed.read(start + name) for name in names if _NAME.match(name)}
 
 
 def redirect(request: Request, path: str) -> Response:

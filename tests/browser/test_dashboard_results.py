@@ -268,7 +268,9 @@ def test_on_a_phone_and_in_both_themes(browser: Browser, dashboard: Dashboard) -
     browser.wait("document.querySelector('.plot-parallel canvas') !== null")
     assert no_sideways_scrolling(browser)
     light = browser.run("return document.querySelector('circle.point').getAttribute('fill')")
-    browser.run("return import('/static/app.js').then((app) => app.setTheme('dark'))")
+    choose = ("return import(document.querySelector('script[type=module]').src)"
+              ".then((app) => app.setTheme(arguments[0]))")
+    browser.run(choose, "dark")
     browser.wait("document.querySelector('circle.point')?.getAttribute('fill') !== arguments[0]", light)
     assert browser.run("return document.documentElement.dataset.theme") == "dark"
-    browser.run("return import('/static/app.js').then((app) => app.setTheme(''))")
+    browser.run(choose, "")

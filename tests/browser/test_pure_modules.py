@@ -17,7 +17,7 @@ from jd import csvcells
 from jd.net.serving.routing import Request, Response, Router
 from jd.net.serving.server import HttpServer
 from jd.server.store.pages.results import metricvalues
-from jd.web.files import Files, page
+from jd.web.files import Files
 from tests.browser.webdriver import Browser, needs_browser
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -67,12 +67,14 @@ return Promise.all(names.map((name) => import("/static/" + arguments[0][name])))
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """A blank page, and below /static/ what the dashboard has; its address."""
+    files = Files("jd.server")
+
     async def blank(request: Request) -> Response:
-        return page(request, b"<!doctype html><title>blank</title>")
+        return files.page(request, b"<!doctype html><title>blank</title>")
 
     router = Router()
     router.add("GET", "/", blank, public=True)
-    router.add("GET", "/static/<path:name>", Files("jd.server").static, public=True)
+    router.add("GET", "/static/<path:name>", files.static, public=True)
     server, loop = HttpServer(router), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -72,7 +72,7 @@ def test_a_page_whose_files_do_not_come_says_so_in_plain_words(browser: Browser,
     with Dashboard(tmp_path) as server:
         sign_in(browser, server)
         browser.devtools("Network.enable")
-        browser.devtools("Network.setBlockedURLs", urls=["*/static/settings/settings.js*"])
+        browser.devtools("Network.setBlockedURLs", urls=["*/settings/settings.js*"])
         try:
             browser.go(server.page + "/settings")
             browser.wait_text("When the server is back, it is shown by itself.")

@@ -30,7 +30,7 @@ def reached(name: str, found: Set[str]) -> Set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_names_all_that_its_first_sight_needs(page: str) -> None:
     links = PageModules(Files("jd.server")).links(page.replace("<int:id>", "7")).decode("ascii")
-    named = re.findall(r'^<link rel="modulepreload" href="\{\{base\}\}static/(\S+)">$', links, re.M)
+    named = re.findall(r'^<link rel="modulepreload" href="\{\{static\}\}(\S+)">$', links, re.M)
     room = "jobs" if page.startswith("/jobs") else page[1:]
     own = "jobs/job.js" if page.startswith("/jobs/") else "%s/%s.js" % (room, room)
     assert set(named) == reached("app.js", set()) | reached(own, set())

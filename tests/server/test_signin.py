@@ -519,7 +519,7 @@ def test_pages_lead_to_the_sign_in_and_back(run: Run) -> None:
             303, "./signin?next=%2Fjobs%3Ffilter%3Dlr%253D0.1%2B%2526%26x%3D%25C3%25A4")
         for path in ("/jobs", "/jobs/7", "/results", "/workers", "/settings?a=b"):
             answer = await dashboard.send("GET", path, cookie=cookie)
-            assert answer.status == 200 and b"/static/app.js" in answer.body and b"{{" not in answer.body
+            assert answer.status == 200 and b"/app.js" in answer.body and b"{{" not in answer.body
             assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
         assert (await leads("/nowhere", cookie))[0] == 404
     run(scenario)

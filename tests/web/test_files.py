@@ -5,6 +5,7 @@ import gzip
 import html.parser
 import posixpath
 import re
+import zipfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -12,14 +13,14 @@ import pytest
 
 from jd.net.serving.routing import HttpError, Request, Response
 from jd.server.dashboard.pages import PAGES as DASHBOARD_PAGES
-from jd.web.files import HEADERS, Files, page, redirect
+from jd.web.files import HEADERS, Files, redirect
 from tests.support import ROOT
 
 DASHBOARD = ROOT / "jd" / "server" / "web"
 HUB = ROOT / "jd" / "hub" / "web"
 SHARED = ROOT / "jd" / "web"
 WIDEST = 110
-STATIC = "{{base}}static/"  # for which the server puts the way from a page to it
+STATIC = "{{static}}"  # for which the server puts the way from a page to it
 
 
 def get(files: Files, name: str, **headers: str) -> Response:
@@ -48,6 +49,61 @@ def test_what_a_browser_has_is_not_sent_again() -> None:
     assert get(files, "base.css").headers["ETag"] != tag
 
 
+def version(files: Files) -> str:
+    """The folder of the present version, as pages name it."""
+    shown = files.page(Request("GET", "/"), b"{{static}}").body.decode()
+    found = re.fullmatch(r"\./static/(v-[0-9a-f]{16}/)", shown)
+    assert found, shown
+    return found.group(1)
+
+
+def test_a_file_is_kept_for_ever_below_its_version_and_asked_about_elsewhere() -> None:
+    files = Files("jd.server")
+    now, plain = version(files), get(files, "jobs/job.css")
+    kept = get(files, now + "jobs/job.css")
+    assert kept.body == plain.body and kept.content_type == plain.content_type
+    assert kept.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    again = get(files, now + "jobs/job.css", if_none_match=kept.headers["ETag"])
+    assert (again.status, again.headers["Cache-Control"]) == (304, kept.headers["Cache-Control"])
+    # A page that was open when the server was updated still gets what it asks for.
+    old = get(files, "v-0123456789abcdef/jobs/job.css")
+    assert (old.status, old.body, old.headers["Cache-Control"]) == (200, plain.body, "no-cache")
+    for name in ("index.html", "nope.js", "", now + "app.js"):
+        with pytest.raises(HttpError):
+            get(files, now + name)
+
+
+def test_the_version_is_that_of_what_the_files_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seen = set()
+    for name, content in (("one", "a"), ("same", "a"), ("other", "b")):
+        for path in ("__init__.py", "web/room/page.js", "web/room/notes.txt"):
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_text(content if path.endswith(".js") else "# %s" % name)
+        files = Files(name)
+        assert files.content("room/page.js") == content.encode()
+        seen.add((content, version(files)))
+        # What the package holds later is for the next start.
+        (tmp_path / name / "web/room/page.js").write_text("later")
+        assert get(files, "room/page.js").body == content.encode()
+    assert len(seen) == 2
+
+
+def test_a_package_in_a_zip_file_has_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as packed:
+        packed.writestr("top/__init__.py", "")
+        packed.writestr("top/inner/__init__.py", "")
+        packed.writestr("top/inner/web/room/page.js", "a")
+        packed.writestr("top/inner/web/room/page.py", "b")
+        packed.writestr("top/inner/webs/page.js", "c")
+    monkeypatch.syspath_prepend(str(tmp_path / "packed.zip"))
+    files = Files("top.inner")
+    assert files.content("room/page.js") == b"a" and get(files, "base.css").body
+    for name in ("room/page.py", "page.js", "s/page.js"):
+        with pytest.raises(KeyError):
+            files.content(name)
+
+
 @pytest.mark.parametrize("accepted, small", [
     ("gzip", True), ("gzip, deflate, br", True), ("br;q=1, GZIP;q=0.5", True), ("", False), ("br", False),
     ("gzip;q=0", False), ("gzip; q=0.0, br", False), ("x-gzip", False)])
@@ -73,7 +129,7 @@ def test_only_scripts_styles_and_pictures_below_web_are_served(name: str) -> Non
 def test_pages_are_read_by_their_name() -> None:
     files = Files("jd.server")
     assert files.content("index.html").startswith(b"<!doctype html>")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(KeyError):
         files.content("gone.html")
 
 
@@ -81,7 +137,7 @@ def test_pages_are_read_by_their_name() -> None:
     ("/", "./"), ("/jobs?a=b", "./"), ("/jobs/7", "../"), ("/a/b/c", "../../")])
 def test_a_page_names_the_rest_of_its_site_relative_to_its_own_address(asked: str, base: str) -> None:
     request = Request("GET", asked)
-    shown = page(request, b"<a href='{{base}}jobs'>")
+    shown = Files("jd.server").page(request, b"<a href='{{base}}jobs'>")
     assert shown.headers == HEADERS and shown.body.decode() == "<a href='%sjobs'>" % base
     led = redirect(request, "/jobs?a=%20b")
     assert (led.status, led.headers["Location"]) == (303, base + "jobs?a=%20b")

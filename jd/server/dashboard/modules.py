@@ -29,7 +29,7 @@ class PageModules:
         module = next((module for pattern, module in self._routes if pattern.fullmatch(path)), _SHELL)
         if module not in self._links:
             self._links[module] = "\n".join(
-                '<link rel="modulepreload" href="{{base}}static/%s">' % name
+                '<link rel="modulepreload" href="{{static}}%s">' % name
                 for name in self._needed([_SHELL, module])).encode("ascii")
         return self._links[module]
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.dashboard.modules import PageModules
 from jd.server.dashboard.signin import SignIn
-from jd.web.files import Files, page, redirect
+from jd.web.files import Files, redirect
 
 SIGNIN = "/signin"
 HOME = "/jobs"
@@ -40,15 +40,14 @@ class Pages:
     async def _sign_in(self, request: Request) -> Response:
         if await self._signin.find(request):
             return redirect(request, HOME)
-        text = self._files.content("signin.html").decode("utf-8")
-        return page(request, text.replace("{{experiment}}",
-                                 html.escape(self._signin.experiment_name)).encode("utf-8"))
+        name = html.escape(self._signin.experiment_name).encode("utf-8")
+        return self._files.page(request, self._files.content("signin.html").replace(b"{{experiment}}", name))
 
     async def _page(self, request: Request) -> Response:
         if await self._signin.find(request) is None:
             return redirect(request, "%s?next=%s" % (SIGNIN, quote(_target(request), safe="")))
-        shell = self._files.content("index.html")
-        return page(request, shell.replace(b"<!-- modules -->", self._modules.links(request.path)))
+        shell, links = self._files.content("index.html"), self._modules.links(request.path)
+        return self._files.page(request, shell.replace(b"<!-- modules -->", links))
 
 
 def _target(request: Request) -> str:

@@ -1,15 +1,14 @@
 // What the Jobs page shows before there are jobs.
 
 import {me} from "../app.js";
-import {button, el, secret} from "../common.js";
+import {button, el, icon, secret} from "../common.js";
 import {workerCommand} from "../workercommand.js";
 
 /** What to do first: `create` opens the dialog for new jobs. */
 export function gettingStarted(create) {
   const hub = me.hub ? "The worker finds this server at the Hub: set JD_HUB_URL and JD_API_KEY first. " : "";
   return el("section", {class: "card start"},
-    el("img", {src: "/static/icon.svg", alt: "", width: 40, height: 40}),
-    el("h1", {}, "No jobs yet"),
+    icon(), el("h1", {}, "No jobs yet"),
     el("p", {class: "hint"}, "A job is one set of parameters for your script. Give each parameter its "
       + "values, and every combination becomes a job."),
     button("New jobs", create, "primary"),
