@@ -3,9 +3,11 @@
 import asyncio
 import socket
 from typing import List
+from unittest.mock import Mock
 
 import pytest
 
+from jd.net.serving import server as serving_server
 from jd.net.serving.connection import Phase
 from jd.net.serving.routing import Request, Response, Router
 from jd.net.serving.server import Limits
@@ -341,6 +343,23 @@ def test_sweep_runs_by_itself() -> None:
             client = await site.client()
             await client.send(b"GET")
             await refused(client, 408)
+    run(scene())
+
+
+def test_many_connections_are_looked_at_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_server, "_CHECKED", 2)
+
+    async def scene() -> None:
+        async with serving(Gate().router, Limits(sweep_interval=0.01)) as site:
+            turn, checked = 0, []
+            others = [Mock(**{"check.side_effect": lambda _now: checked.append(turn)}) for _ in range(5)]
+            site.server._connections.update(others)
+            while len(checked) < 10:  # in two passes
+                await asyncio.sleep(0)
+                turn += 1
+            site.server._connections.difference_update(others)
+        assert all(checked.count(one) <= 2 for one in checked)
+        assert all(other.check.call_count == 2 for other in others)
     run(scene())
 
 

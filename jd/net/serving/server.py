@@ -9,7 +9,8 @@ import errno
 import logging
 import socket
 import ssl
-from typing import Any, Dict, List, Optional, Set, Tuple
+from itertools import islice
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from jd.errors import JdError
 from jd.net.serving.connection import Connection
@@ -27,6 +28,8 @@ log = logging.getLogger("jd.net")
 _CLEANUP = 5.0
 # Bytes that are read from a connection at once. A buffer for each reading would be had from the system.
 _INPUT = 256 * 1024
+# Connections whose time is looked at in one turn of the loop: about a millisecond.
+_CHECKED = 1000
 # How often it is said that there are too few open files, in seconds.
 _WARN_AGAIN = 300.0
 
@@ -58,7 +61,7 @@ class HttpServer:
         self._listeners: List[asyncio.AbstractServer] = []
         self._connections: Set[Connection] = set()
         self._all_closed: Optional[asyncio.Event] = None
-        self._sweeper: Optional[asyncio.TimerHandle] = None
+        self._sweeper: Optional[asyncio.Handle] = None
         self.is_stopping = False
         self._room = room()
         self._warned_at: Optional[float] = None  # of too few files
@@ -181,24 +184,29 @@ class HttpServer:
 
     # ---- time
 
-    def sweep(self, now: float) -> None:
-        """End what takes too long on any connection. `now` is in the loop's time.
+    def sweep(self, now: float, connections: Optional[Iterable[Connection]] = None) -> None:
+        """End what takes too long on all connections, or on some. `now` is in the loop's time.
 
         One pass a second over all connections instead of a timer for each: most of them wait for
         minutes, and every timer would be set anew with every packet.
         """
-        for connection in list(self._connections):
+        for connection in list(self._connections) if connections is None else connections:
             with self._checking:
                 connection.check(now)
 
     def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sweeper = loop.call_later(self.limits.sweep_interval, self._sweep_now)
+        self._sweeper = loop.call_later(self.limits.sweep_interval,
+                                        lambda: self._sweep_now(iter(list(self._connections))))
 
-    def _sweep_now(self) -> None:
-        try:
-            self.sweep(asyncio.get_running_loop().time())
-        finally:
+    def _sweep_now(self, left: Iterator[Connection]) -> None:
+        """Some in this turn of the loop, the others in the next ones."""
+        loop = asyncio.get_running_loop()
+        some = list(islice(left, _CHECKED))
+        self.sweep(loop.time(), some)
+        if len(some) == _CHECKED:
+            self._sweeper = loop.call_soon(self._sweep_now, left)
+        else:
             self._sweep_later()
 
 
