@@ -19,6 +19,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.pages import joblist
 from jd.server.store.pages.joblist import JobQuery
 from jd.server.store.policy import Policy
+from jd.server.store.queue import codes
 from jd.server.store.search import conditions, scanning
 from jd.storage.database import READERS
 from tests.server.scenes import play
@@ -90,6 +91,23 @@ def test_workers_and_health_are_answered_while_people_have_all_their_readers(
         for search in searches:
             search.cancel()
         await endless.await_ended(READERS)
+    run(scenario)
+
+
+def test_no_worker_waits_for_who_asks_how_the_sweep_is_doing(run: Run,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up = threading.Event()
+    monkeypatch.setattr(codes, "mix", lambda _db: looked_up.wait(30) and None)
+
+    async def scenario(bench: Bench) -> None:
+        asked, counted = (asyncio.ensure_future(bench.call("GET", path))  # in one turn of the loop
+                          for path in (p.SWEEP, p.JOB_COUNTS))
+        try:
+            assert (await asyncio.wait_for(counted, 15))[0] == 200
+            assert not asked.done()
+        finally:
+            looked_up.set()
+        assert (await asked)[0] == 200
     run(scenario)
 
 
