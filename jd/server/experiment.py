@@ -51,7 +51,8 @@ class Experiment:
     `bulk` is (action, done, total) while many jobs are changed in slices; `begun` has what requests have
     begun, and `values` writes those that are missing, both to be stopped before this is closed; `server_url`
     is where workers reach the server, once it was published; `exposed` are directories that others may look
-    into, since they are not this user's to close.
+    into, since they are not this user's to close; `ready_at` is when leases were renewed at the start, in the
+    clock's seconds that only pass.
     """
 
     def __init__(self, workspace: Path, name: str, policy: Policy,
@@ -136,6 +137,7 @@ class Experiment:
             self.database.write(lambda db: clockset.begin(db, self._offset)).result()
             self.policy = self.read_now(lambda db: options.load(db, policy, fixed))
             self._abandon()
+            self.ready_at = clock.elapsed()
             self.server_id = self.write_now(_wake_up)
         except (sqlite3.Error, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             # What stands in a row is not what was written there: SQLite does not notice a byte of a text.

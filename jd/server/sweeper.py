@@ -76,11 +76,13 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
     fails, the others are done each by itself.
 
     Where much more time has passed than between two steps, the machine slept, or the server was stopped or
-    could not write.
+    could not write. Before the first step, nobody listened since leases were renewed.
     """
-    stepped_at = experiment.clock.elapsed()
+    stepped_at: Optional[float] = None
 
     def missed(now: float) -> float:
+        if stepped_at is None:
+            return now - experiment.ready_at
         late = now - stepped_at - INTERVAL
         return late if late > LATE else 0.0
 

@@ -13,7 +13,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.fleet import presence, workers
 from jd.server.store.operators import signins
 from jd.server.store.policy import Policy
-from jd.server.store.queue import ending
+from jd.server.store.queue import ending, lease
 from jd.server.store.transaction import Transaction
 
 HOUR, DAY = 3600.0, 86400.0
@@ -203,8 +203,7 @@ def test_many_leases_end_in_slices_between_which_others_are_served(
     slices: List[int] = []
     bench.write(lambda t: t.db.executemany(
         "INSERT INTO jobs (status, parameters, attempt, lease_until) VALUES ('SERVED', '{}', 1, ?)",
-        [(bench.now + 1,)] * total) and None)
-    bench.passing(2.0)
+        [(bench.now - 1,)] * total) and None)
     step = sweeper.step
 
     def waiting(t: Transaction) -> int:
@@ -247,6 +246,21 @@ def test_a_sweep_that_is_late_by_little_extends_nothing(bench: Bench,
     before = bench.sql("SELECT lease_until FROM jobs WHERE id = 1")
     slept(bench, sweeper.LATE, monkeypatch)
     assert bench.sql("SELECT lease_until FROM jobs WHERE id = 1") == before
+
+
+# ---- the server takes long to start
+
+@pytest.mark.parametrize("seconds", [1.0, LEASE + 1.0])
+def test_the_time_until_a_server_listens_counts_for_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                             seconds: float) -> None:
+    bench = restarted(tmp_path, 10 * DAY)
+    expired = []
+    expire = lease.expire
+    monkeypatch.setattr(lease, "expire", lambda t, limit: expired.append(expire(t, limit)))
+    bench.passing(seconds)
+    swept(bench, lambda: bool(expired))
+    assert bench.status(1) == "SERVED" and standing(bench)["lease_until"] == LEASE
+    bench.close()
 
 
 # ---- the server starts on another clock
