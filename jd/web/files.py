@@ -5,6 +5,7 @@ They hold no data, so they need no sign-in. What a page shows is asked for by it
 
 import gzip
 import hashlib
+import html
 import importlib.util
 import re
 import zipfile
@@ -30,6 +31,8 @@ _TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8",
 _NAME = re.compile(r"(?:[a-z]+/)*[a-z]+\.(?:%s)\Z" % "|".join(_TYPES))
 
 _VERSION = re.compile(r"v-[0-9a-f]{16}/")
+_TITLES = {401: "Nobody is signed in", 403: "This is not allowed", 404: "Nothing is here",
+           405: "This is not a page"}
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 # Whether a browser takes gzip: named, and not with a weight of zero.
@@ -67,6 +70,17 @@ class Files:
         content = content.replace(b"{{static}}", b"{{base}}static/" + self._version.encode("ascii"))
         content = content.replace(b"{{base}}", _base(request).encode("ascii"))
         return Response(200, content, _TYPES["html"], dict(HEADERS))
+
+    def refusal(self, request: Request, error: HttpError) -> Response:
+        """The page that says what was refused, and leads to where the site begins."""
+        title = _TITLES.get(error.status, "This did not work")
+        message = "%s%s." % (error.message[:1].upper(), error.message[1:].rstrip("."))
+        text = self.content("refused.html").replace(b"{{title}}", title.encode("ascii"))
+        made = self.page(request, text)  # before the message, which may hold anything
+        made.body = made.body.replace(b"{{message}}", html.escape(message).encode("utf-8"))
+        made.status = error.status
+        made.headers.update(error.headers)
+        return made
 
     async def static(self, request: Request) -> Response:
         """The handler of `/static/<path:name>`. Below the version's folder a file is kept for ever; without

@@ -90,6 +90,28 @@ def test_a_dashboard_below_a_path(browser: Browser, server: Dashboard, path: str
     assert said == [], said
 
 
+@pytest.mark.parametrize("path, strips", [("/", True), (STRIPPED, True), (KEPT, False)],
+                         ids=["plain", "stripped", "kept"])
+@pytest.mark.parametrize("address, says", [
+    ("nowhere", "Nothing is here"), ("jobs/7/what", "There is nothing at '/jobs/7/what'."),
+    ("web/signin", "'GET' is not possible at '/web/signin'; allowed: POST."),
+    ("web/export.csv", "Nobody is signed in"), ("jobs?filter=%", "This did not work")])
+def test_an_address_that_is_refused_shows_a_page_that_leads_on(
+        browser: Browser, server: Dashboard, path: str, strips: bool, address: str, says: str) -> None:
+    with PathProxy(server.page, path, strips) as proxy:
+        browser.go(proxy.url + "signin")
+        browser.run("localStorage.setItem('theme', 'dark')")
+        browser.go(proxy.url + address)
+        browser.wait_text(says)
+        assert browser.run("return document.documentElement.dataset.theme") == "dark"
+        assert browser.run("return document.querySelector('img').naturalWidth") > 0
+        browser.click("a.button", "Go to the front page")
+        browser.wait_path(proxy.path + "signin")
+        assert proxy.outside == set()
+        browser.run("localStorage.clear()")
+        browser.go("about:blank")
+
+
 @pytest.mark.parametrize("elsewhere", ["//evil.example/", "/../../elsewhere", "https://evil.example/"])
 def test_a_sign_in_below_a_path_leads_nowhere_else(browser: Browser, server: Dashboard,
                                                    elsewhere: str) -> None:

@@ -283,3 +283,10 @@ def test_an_experiment_is_shared_for_work_or_for_more(browser: Browser, hub: Hub
                          " === arguments[0]", said)
     finally:
         data.close()
+
+
+def test_an_address_that_nothing_is_at_shows_a_page(browser: Browser, hub: HubWithLink) -> None:
+    browser.go(hub.url + "/users/nobody")
+    browser.wait_text("There is nothing at '/users/nobody'.")
+    browser.click("a.button", "Go to the front page")
+    browser.wait_path("/signin")

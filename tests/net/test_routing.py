@@ -200,6 +200,43 @@ def test_exceptions_become_answers(error: Exception, status: int, message: str) 
     assert (response.status, envelope(response)) == (status, message)
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("accept, page", [
+    (BROWSER, True), ("*/*", False), ("application/json", False), ("image/avif,*/*", False), ("", False)])
+@pytest.mark.parametrize("method, target, status", [
+    ("GET", "/nowhere", 404), ("DELETE", "/", 405), ("GET", "/fails", 409), ("GET", "/leads", 308)])
+def test_who_looks_with_a_browser_gets_a_page_of_an_error(accept: str, page: bool, method: str, target: str,
+                                                          status: int) -> None:
+    async def fails(request: Request) -> Response:
+        raise HttpError(int(status), "so it is", {"Location": "./there/"})
+
+    router = one(echo, "GET")
+    router.add("GET", "/fails", fails)
+    router.add("GET", "/leads", fails)
+    router.show_errors(lambda request, error: Response.text(error.message, error.status, "text/html"))
+    response = answer(router, method, target, accept=accept)
+    assert response.status == status
+    if page and status >= 400:
+        assert response.content_type == "text/html"
+    else:
+        assert envelope(response) and response.content_type == "application/json"
+    assert answer(one(echo), "GET", "/nowhere", accept=accept).content_type == "application/json"
+
+
+def test_an_address_that_cannot_be_read_is_told_as_every_error() -> None:
+    router = Router(below="/node/5050")
+    error = HttpError(400, "the URL cannot be used")
+    assert envelope(router.refuse_target("GET", "/jobs?a=%", {"accept": BROWSER}, error)) == error.message
+    router.show_errors(lambda request, error: Response.text(request.path, error.status, "text/html"))
+    for target in ("/jobs?a=%", "/node/5050/jobs?a=%"):
+        shown = router.refuse_target("GET", target, {"accept": BROWSER}, error)
+        assert (shown.status, shown.content_type, shown.body) == (400, "text/html", b"/jobs")
+    for target, accept in (("/jobs?a=%", "*/*"), ("/%", BROWSER)):
+        assert envelope(router.refuse_target("GET", target, {"accept": accept}, error)) == error.message
+
+
 def test_traceback_is_logged_without_what_the_client_sent(caplog: pytest.LogCaptureFixture) -> None:
     async def handler(request: Request) -> Response:
         await request.read()

@@ -143,6 +143,19 @@ def test_a_page_names_the_rest_of_its_site_relative_to_its_own_address(asked: st
     assert (led.status, led.headers["Location"]) == (303, base + "jobs?a=%20b")
 
 
+@pytest.mark.parametrize("package", ["jd.server", "jd.hub"])
+def test_a_refusal_says_what_it_is_and_leads_to_where_the_site_begins(package: str) -> None:
+    error = HttpError(404, "there is nothing at '/a/<b>{{base}}'", {"X-Fact": "1"})
+    shown = Files(package).refusal(Request("GET", "/a/b"), error)
+    text = shown.body.decode()
+    assert (shown.status, shown.content_type) == (404, "text/html; charset=utf-8")
+    assert dict(HEADERS, **error.headers) == shown.headers
+    assert text.count("Nothing is here") == 2 and '<a class="button primary" href="../">' in text
+    assert "There is nothing at &#x27;/a/&lt;b&gt;{{base}}&#x27;." in text
+    other = Files(package).refusal(Request("GET", "/a"), HttpError(507, "the disk is full."))
+    assert (other.status, b"The disk is full.<" in other.body) == (507, True)
+
+
 def served_by(directory: Path) -> Set[str]:
     """What `/static/` has for the pages in a directory, by the rule that a test above holds."""
     return {path.relative_to(base).as_posix() for base in (directory, SHARED) for path in base.rglob("*")
@@ -178,7 +191,7 @@ class Links(html.parser.HTMLParser):
         self.inline += [tag] * (tag == "style")
 
 
-PAGES = sorted(DASHBOARD.glob("*.html")) + sorted(HUB.glob("*.html"))
+PAGES = sorted(DASHBOARD.glob("*.html")) + sorted(HUB.glob("*.html")) + sorted(SHARED.glob("*.html"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: "%s-%s" % (path.parts[-3], path.name))

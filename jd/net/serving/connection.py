@@ -258,7 +258,7 @@ class Connection(asyncio.BufferedProtocol):
             request = Request(head.method, head.target, head.headers, body, self._peer, self._secure,
                               self._uid_of_peer)
         except HttpError as error:
-            return error_response(error.status, error.message, error.headers)
+            return self._server.router.refuse_target(head.method, head.target, head.headers, error)
         return await self._server.router.dispatch(request)
 
     def _uid_of_peer(self) -> Optional[int]:

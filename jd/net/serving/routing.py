@@ -3,7 +3,8 @@
     {"success": false, "error": "<message>"}
 
 is the body of every answer that reports an error, whoever found it: parser, transport, router,
-guard or handler. Exceptions become answers here and nowhere else.
+guard or handler. Exceptions become answers here and nowhere else. Only who looks with a browser may get a
+page instead (`Router.show_errors`).
 """
 
 import asyncio
@@ -293,6 +294,9 @@ Guard = Callable[[Request, Route], Any]
 """Called before every handler whose route is not public; may set `request.principal`, may raise
 HttpError, may be a coroutine function."""
 
+ErrorPage = Callable[[Request, HttpError], Response]
+"""What a browser shows of an error."""
+
 _PLACEHOLDER = re.compile(r"<(?:(int|path):)?([a-z_]+)>")
 _PLACEHOLDER_REGEX = {None: "[^/]+", "int": "[0-9]{1,15}", "path": ".+"}
 
@@ -309,6 +313,7 @@ class Router:
                  status_of: Optional[Mapping[Type[Exception], int]] = None, below: str = "") -> None:
         self._guard = guard
         self._below = below
+        self._error_page: Optional[ErrorPage] = None
         self._status_of = dict(status_of or {})
         self._routes: List[Route] = []
         self._fixed: Dict[Tuple[str, str], Route] = {}  # those that no other fits before, by method and path
@@ -337,6 +342,10 @@ class Router:
             self._fixed[method, pattern] = route
         self._routes.append(route)
 
+    def show_errors(self, page: ErrorPage) -> None:
+        """Answer with a page where somebody opens an address that is refused in a browser (by its Accept)."""
+        self._error_page = page
+
     def find(self, method: str, path: str) -> Tuple[Route, Dict[str, Any]]:
         """The row for a request, and its parameters. Raises HttpError: 404, or 405 with Allow."""
         fixed = self._fixed.get((method, path))
@@ -360,9 +369,9 @@ class Router:
     async def dispatch(self, request: Request) -> Response:
         """Answer a request. Raises nothing but CancelledError."""
         try:
-            _check_origin(request)
             if self._below:
                 self._take_off(request)
+            _check_origin(request)
             route, request.params = self.find(request.method, request.path)
             if self._guard is not None and not route.public:
                 result = self._guard(request, route)
@@ -372,7 +381,23 @@ class Router:
             request.check_length(route.max_body)
             return await _checked(await route.handler(request))
         except Exception as error:
-            return self.error_answer(request.method, request.path, error)
+            return self._refuse(request, self._refusal(request, error))
+
+    def refuse_target(self, method: str, target: str, headers: Headers, error: HttpError) -> Response:
+        """The answer to a target of which no Request could be made."""
+        try:
+            request = Request(method, target.partition("?")[0], headers)
+            if self._below:
+                self._take_off(request)
+        except HttpError:
+            return error_response(error.status, error.message, error.headers)
+        return self._refuse(request, error)
+
+    def _refuse(self, request: Request, error: HttpError) -> Response:
+        looks = "text/html" in request.headers.get("accept", "")
+        if looks and error.status >= 400 and self._error_page is not None:
+            return self._error_page(request, error)
+        return error_response(error.status, error.message, error.headers, error.facts)
 
     def _take_off(self, request: Request) -> None:
         """Take the path in front off. Raises HttpError (308) where a slash is missing at its end, without
@@ -383,21 +408,22 @@ class Router:
         if request.path.startswith(self._below + "/"):
             request.path = request.path[len(self._below):]
 
-    def error_answer(self, method: str, path: str, error: Exception) -> Response:
-        """The answer that `error` becomes."""
+    def _refusal(self, request: Request, error: Exception) -> HttpError:
+        """What is said of `error`."""
         if isinstance(error, HttpError):
-            return error_response(error.status, error.message, error.headers, error.facts)
+            return error
         if isinstance(error, ProtocolError):
-            return error_response(400, str(error))
+            return HttpError(400, str(error))
         for kind, status in self._status_of.items():
             if isinstance(error, kind):
-                return error_response(status, str(error))
+                return HttpError(status, str(error))
+        method, path = request.method, shown(request.path)
         if isinstance(error, StorageError):
-            log.error("%s %s: %s", method, shown(path), error)
-            return error_response(503, str(error))
+            log.error("%s %s: %s", method, path, error)
+            return HttpError(503, str(error))
         # Neither headers, query nor body: they may hold secrets.
-        log.error("%s %s failed", method, shown(path), exc_info=error)
-        return error_response(500, "internal error")
+        log.error("%s %s failed", method, path, exc_info=error)
+        return HttpError(500, "internal error")
 
 
 async def _checked(response: Response) -> Response:

@@ -33,6 +33,7 @@ class Pages:
         for pattern in PAGES:
             router.add("GET", pattern, self._page, public=True)
         router.add("GET", "/static/<path:name>", self._files.static, public=True)
+        router.show_errors(self._files.refusal)
 
     async def _home(self, request: Request) -> Response:
         return redirect(request, HOME if await self._signin.find(request) else SIGNIN)
