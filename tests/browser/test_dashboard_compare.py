@@ -3,7 +3,7 @@
 import json
 import struct
 import zlib
-from typing import Any, List
+from typing import Any, Dict, List
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_two_jobs_are_compared_with_three_clicks(browser: Browser, dashboard: Da
     by_name = {line[0]: line[1:] for line in lines if len(line) > 1}
     lr = dict(zip(ids, by_name["lr"]))
     assert lr == {"#1": "0.1", "#2": "0.01"}
-    assert dict(zip(ids, by_name["loss"])) == {"#1": "0.5", "#2": "best 0.25"}
+    assert dict(zip(ids, by_name["loss ↓ better"])) == {"#1": "0.5", "#2": "best 0.25"}
     assert dict(zip(ids, by_name["extra"])) == {"#1": "–", "#2": "1"}
     # What is alike is folded, and behind a button.
     assert "opt" not in by_name and "accuracy" not in by_name
@@ -95,3 +95,34 @@ def test_an_address_without_jobs_says_what_to_do(browser: Browser, dashboard: Da
     browser.wait_text("No jobs to compare")
     browser.go(dashboard.page + "/compare?ids=41,42")
     browser.wait_text("There is no job 41, 42.")
+
+
+def test_which_values_are_better_is_chosen_and_never_guessed(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"lr": lr} for lr in (0.1, 0.2)])
+    for results in ({"loss": 0.5, "grad_norm": 3, "lr": 0.1}, {"loss": 0.25, "grad_norm": 7, "lr": 0.2}):
+        job = dashboard.claim()
+        dashboard.upload(job["job_id"], "result.json", json.dumps(results).encode())
+        dashboard.finish(job["job_id"])
+
+    def shown(address: str = "") -> Dict[str, List[str]]:
+        if address:
+            browser.go(dashboard.page + address)
+        return {line[0]: line[1:] for line in _lines(browser, 2) if "better" in line[0]}
+
+    way: Any = "[aria-label^='grad_norm:']"
+    assert shown("/compare?ids=1,2") == {
+        "loss ↓ better": ["0.5", "best 0.25"], "grad_norm better?": ["3", "7"]}
+    browser.click(way)
+    assert shown()["grad_norm ↓ better"] == ["best 3", "7"]
+    assert browser.run("return document.activeElement.matches(arguments[0])", way)
+    assert browser.path == "/compare?ids=1,2&less=grad_norm"
+    browser.click(way)
+    assert shown()["grad_norm ↑ better"] == ["3", "best 7"]
+    link = "/compare?ids=1,2&more=grad_norm"
+    assert browser.path == link
+    # The browser keeps it; a link shows another person the same.
+    browser.go(dashboard.page + "/compare?ids=1,2")
+    assert shown()["grad_norm ↑ better"] == ["3", "best 7"] and browser.path == link
+    browser.run("localStorage.setItem('results.less', '{\"grad_norm\": true, \"loss\": false}')")
+    assert shown(link) == {"loss ↓ better": ["0.5", "best 0.25"], "grad_norm ↑ better": ["3", "best 7"]}
+    browser.run("localStorage.removeItem('results.less')")

@@ -30,6 +30,7 @@ MODULES = {
     "space": "jobs/create/space.js",
     "statistics": "charts/statistics.js", "columns": "charts/column.js", "axis": "charts/axis.js",
     "variance": "results/importance/variance.js", "data": "results/data.js", "direction": "direction.js",
+    "lists": "lists.js", "directions": "compare/directions.js",
     "parallel": "charts/parallel/axes.js", "colours": "charts/colours.js",
     "stairs": "history/stairs.js", "timeaxis": "charts/timeaxis.js",
     "costwords": "history/costwords.js", "spans": "history/spans.js",
@@ -642,6 +643,33 @@ def test_whether_less_is_better_is_judged_by_the_name(blank: Browser, names: Lis
     assert value(blank, "given[0].map(direction.lessIsBetter)", names) == [less] * len(names)
 
 
+@pytest.mark.parametrize("name, less", [
+    ("loss", True), ("accuracy", False), ("grad_norm", "undefined"), ("epoch", "undefined")])
+def test_a_name_may_say_nothing_of_its_direction(blank: Browser, name: str, less: Any) -> None:
+    assert value(blank, "direction.nameSays(given[0])", name) == less
+    assert value(blank, "direction.knownDirection(given[0])", name) == less
+
+
+def test_an_address_of_compare_says_what_the_names_do_not(blank: Browser) -> None:
+    blank.run("""
+        localStorage.setItem('results.less', '{"score": true, "loss": true}');
+        window.names = ['loss', 'score', 'grad_norm', 'a,b'];
+        window.said = (query) => directions.directionsIn(new URLSearchParams(query));
+        window.both = (made) => [names.map(made.less), made.query(names)];""")
+    kept = [[True, True, "undefined", "undefined"], {"less": "score", "more": ""}]
+    assert value(blank, "both(said(''))") == kept
+    # Who follows a link does not mix in what their own browser keeps.
+    assert value(blank, "both(said('more=loss'))") == [
+        [False, False, "undefined", "undefined"], {"less": "", "more": "loss"}]
+    turned = [[True, False, False, True], {"less": "a\\,b", "more": "grad_norm"}]
+    assert value(blank, "both(((made) => { for (const name of ['score', 'grad_norm', 'grad_norm', 'a,b'])"
+                        " made.turn(name); return made; })(said('')))") == turned
+    assert value(blank, "both(said(new URLSearchParams(given[0])))", turned[1]) == turned
+    assert json.loads(blank.run("return localStorage.getItem('results.less')")) == {
+        "loss": True, "score": False, "grad_norm": False, "a,b": True}
+    blank.run("localStorage.removeItem('results.less')")
+
+
 def test_a_direction_that_somebody_chose_is_kept(blank: Browser) -> None:
     blank.run("direction.chooseDirection('score', true)")
     assert value(blank, "['score', 'reward'].map(direction.lessIsBetter)") == [True, False]
@@ -780,10 +808,10 @@ def test_a_partial_dependence_is_the_curve(blank: Browser) -> None:
 # ---- the address and the CSV of the Results page
 
 @pytest.mark.parametrize("expression, expected", [
-    ("view.listText(['param.lr', 'result.a,b', 'x:y\\\\'])", r"param.lr,result.a\,b,x\:y\\"),
-    ("said({axes: view.listText(['param.lr', 'result.a,b', 'x:y\\\\'])}).axes",
+    ("lists.listText(['param.lr', 'result.a,b', 'x:y\\\\'])", r"param.lr,result.a\,b,x\:y\\"),
+    ("said({axes: lists.listText(['param.lr', 'result.a,b', 'x:y\\\\'])}).axes",
      ["param.lr", "result.a,b", "x:y\\"]),
-    ("[[], ['']].map(view.listText)", [",", ","]),
+    ("[[], ['']].map(lists.listText)", [",", ","]),
     ("['', ',', ',,a'].map((columns) => said({columns}).columns)", [None, [], ["a"]]),
     ("view.rangesText(new Map([['lr', [1e-5, 0.1]], ['o:p', ['a,b', 'c']]]))", r"lr:0.00001:0.1,o\:p:a\,b:c"),
     ("[...said({ranges: 'lr:0.00001:0.1,o\\\\:p:a\\\\,b:c,bad,b:1,x:1:2:3'}).ranges]",

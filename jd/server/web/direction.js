@@ -8,17 +8,24 @@ const LESS = "loss|err|rmse|mse|mae|mape|nll|time|seconds|duration|latency|perpl
 const MORE_IS_BETTER = new RegExp(`(^|[^a-z])(${MORE})([^a-z]|$)`);
 const LESS_IS_BETTER = new RegExp(LESS);
 
-/** Whether less of such a metric is better, judged by its name alone. */
-export function nameSaysLess(metric) {
+/** Whether less of such a metric is better, judged by its name alone; undefined where that says nothing. */
+export function nameSays(metric) {
   const words = metric.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
-  return !MORE_IS_BETTER.test(words) && LESS_IS_BETTER.test(words);
+  if (MORE_IS_BETTER.test(words)) return false;
+  return LESS_IS_BETTER.test(words) || undefined;
 }
 
-/** Whether less of a metric is better. */
-export function lessIsBetter(metric) {
+/** The same, where one has to be taken: what says nothing counts as "the more, the better". */
+export const nameSaysLess = (metric) => nameSays(metric) === true;
+
+/** Whether less of a metric is better; undefined where nobody has chosen and the name says nothing. */
+export function knownDirection(metric) {
   const chosen = kept()[metric];
-  return typeof chosen === "boolean" ? chosen : nameSaysLess(metric);
+  return typeof chosen === "boolean" ? chosen : nameSays(metric);
 }
+
+/** Whether less of a metric is better, where one has to be taken. */
+export const lessIsBetter = (metric) => knownDirection(metric) === true;
 
 /** Keep what somebody chose for a metric. */
 export function chooseDirection(metric, less) {

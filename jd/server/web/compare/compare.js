@@ -2,12 +2,13 @@
 
 import {setQuery, setTitle} from "../app.js";
 import {ask, el, empty, fail, field} from "../common.js";
-import {lessIsBetter} from "../direction.js";
 import {breakable, count, duration, metric as figure, status, value as shown, when} from "../format.js";
 import {pacing} from "../pace.js";
 import {measuredFirst} from "../resultnames.js";
+import {keeping} from "../charts/controls.js";
 import {comparedCurves} from "./curves.js";
 import {best, idsIn, rows} from "./differences.js";
+import {directionsIn} from "./directions.js";
 import {pictures} from "./pictures.js";
 
 const MOST = 10;
@@ -28,6 +29,7 @@ class ComparePage {
     this.jobs = [];
     this.drawn = "";
     this.open = new Set();  // titles of the sections whose equal rows are shown
+    this.directions = directionsIn(query);
     this.curves = comparedCurves();
     this.pace = pacing(() => this.load());
     this.title = el("h1", {}, "Compare jobs");
@@ -97,13 +99,15 @@ class ComparePage {
     this.jobs = found.filter(Boolean);
     // Who reads keeps the focus and the place while nothing is new.
     const told = JSON.stringify([this.jobs, missing]);
-    if (told !== this.drawn) this.draw(missing);
+    this.missing = missing;
+    if (told !== this.drawn) this.draw();
     this.drawn = told;
     this.curves.update(this.jobs).catch((error) => console.warn(error));
     return missing;
   }
 
-  draw(missing) {
+  draw() {
+    const {missing} = this;
     setTitle("Compare " + this.jobs.map((job) => job.id).join(", "));
     const one = this.jobs.length === 1;
     this.title.textContent = one ? "Compare job " + this.jobs[0].id
@@ -121,11 +125,11 @@ class ComparePage {
     const own = [...new Set(this.jobs.flatMap((job) => Object.keys(job.parameters)))];
     const results = this.jobs.map((job) => job.results || {});
     const names = measuredFirst([...new Set(results.flatMap((one) => Object.keys(one)))], own);
+    const measured = (name) => !own.includes(name.replace(/\.(min|max)$/, ""));
+    setQuery(this.directions.query(names.filter(measured)));
     const parts = [
       this.section("Parameters", rows(this.jobs.map((job) => job.parameters))),
-      this.section("Results", rows(results, names),
-        (row) => (own.includes(row.name.replace(/\.(min|max)$/, "")) ? new Set()
-          : best(row.values, lessIsBetter(row.name))), figure),
+      this.section("Results", rows(results, names), (row) => this.better(row, measured(row.name)), figure),
       this.section("How they ran", rows(this.jobs.map(running), RUNNING)),
       this.section("Code", rows(this.jobs.map(code))),
     ];
@@ -148,9 +152,24 @@ class ComparePage {
           ...parts)));
   }
 
-  /** A part of the table: rows that differ, and those that do not behind a button. `marks` gives the places
-   * of the best values of a row, `words` a value as text. */
-  section(title, all, marks, words = shown) {
+  /** The places of the best values of a result, and the button that has others be better: {places, turn}. */
+  better({name, values}, measured) {
+    const less = this.directions.less(name), places = best(values, less !== false);
+    if (!measured || !places.size) return {places: new Set(), turn: null};
+    const words = less === undefined ? "Not known which values are better"
+      : `${less ? "Lower" : "Higher"} is better`;
+    const turn = el("button", {type: "button", class: "small quiet compare-turn", title: words + " (change)",
+      "aria-label": `${name}: ${words.toLowerCase()}, change`,
+      onclick: () => {
+        this.directions.turn(name);
+        keeping(this.body, () => this.draw());
+      }}, less === undefined ? "better?" : less ? "↓ better" : "↑ better");
+    return {places: less === undefined ? new Set() : places, turn};
+  }
+
+  /** A part of the table: rows that differ, and those that do not behind a button. `better` gives the places
+   * of the best values of a row and a button behind its name, `words` a value as text. */
+  section(title, all, better, words = shown) {
     if (!all.length) return null;
     const same = all.filter((row) => row.same), alone = this.jobs.length < 2;
     const folded = el("tbody", {hidden: !alone && !this.open.has(title)});
@@ -162,7 +181,7 @@ class ComparePage {
         fold.textContent = say();
         fold.setAttribute("aria-expanded", String(!folded.hidden));
       }}, say());
-    const line = (row) => this.line(row, marks ? marks(row) : new Set(), words);
+    const line = (row) => this.line(row, better ? better(row) : {places: new Set(), turn: null}, words);
     folded.append(...same.map(line));
     const made = document.createDocumentFragment();
     made.append(el("tbody", {}, el("tr", {class: "compare-title"},
@@ -172,12 +191,13 @@ class ComparePage {
     return made;
   }
 
-  line(row, marked, words) {
+  line(row, {places: marked, turn}, words) {
     const cell = (one, place) => (one === undefined ? el("td", {}, el("span", {class: "none"}, "–"))
       : el("td", {class: marked.has(place) ? "mono best" : "mono", title: shown(one)},
         marked.has(place) ? el("span", {class: "best-mark", title: "Best of these jobs"}, "★ ") : null,
         words(one)));
-    return el("tr", {class: row.same ? "same" : false}, el("th", {scope: "row"}, ...breakable(row.name)),
+    return el("tr", {class: row.same ? "same" : false},
+      el("th", {scope: "row"}, ...breakable(row.name), turn && " ", turn),
       ...row.values.map(cell));
   }
 }

@@ -11,6 +11,7 @@ import {check, choice, fillBar} from "../charts/controls.js";
 import {dataOf} from "./data.js";
 import {chooseDirection, lessIsBetter, nameSaysLess} from "../direction.js";
 import {legend} from "../charts/drawing.js";
+import {listText} from "../lists.js";
 import {pacing} from "../pace.js";
 import {importanceCard, weigh} from "./importance/importance.js";
 import {leaderActions} from "./leaderboard/actions.js";
@@ -22,7 +23,7 @@ import {parallelPlot} from "../charts/parallel/parallel.js";
 import {usualResult} from "../resultnames.js";
 import {tally} from "./tally.js";
 import {heatCard} from "./twoparameters.js";
-import {bounded, listText, rangesText, switchText, viewOf} from "./view.js";
+import {bounded, rangesText, switchText, viewOf} from "./view.js";
 
 /** The page (see app.js). */
 export async function show(main, params, query) {

@@ -1,20 +1,10 @@
 // What the Results page shows, as its address has it: a link shows another person the same. What is not as it
 // should be counts as not said. Pure functions.
 
+import {escaped, listOf, unescaped} from "../lists.js";
+
 export const TOPS = [20, 100, 500];  // jobs of the leaderboard
 const LONGEST = 3000;  // characters of one value; servers refuse addresses of more than 8 kB
-
-const escaped = (name) => String(name).replace(/[\\,:]/g, "\\$&");
-const unescaped = (text) => text.replace(/\\(.)/gs, "$1");
-
-/** Names as one text: commas between them, a backslash before a comma, a colon or a backslash within one;
- * of none a single comma. */
-export const listText = (names) => names.map(escaped).join(",") || ",";
-
-// The names of such a text; null for an empty one, which says nothing.
-function listOf(text) {
-  return text ? (text.match(/(?:[^,\\]|\\.)+/gs) || []).map(unescaped) : null;
-}
 
 /** Ranges, a Map of names to [low, high], as one text: "lr:0.1:0.3,opt:adam:sgd". */
 export const rangesText = (ranges) =>

@@ -4,11 +4,12 @@ import {button, el} from "../../common.js";
 import {cut, metric as figure, number, status, value as written} from "../../format.js";
 import {lessIsBetter} from "../../direction.js";
 import {isNumber, stringify} from "../../exactjson.js";
+import {listText} from "../../lists.js";
 import {keeping} from "../../charts/controls.js";
 import {text} from "../../charts/drawing.js";
 import {jobLink} from "../../charts/plot.js";
 import {columnChooser, plainName} from "./columns.js";
-import {listText, sortText, TOPS} from "../view.js";
+import {sortText, TOPS} from "../view.js";
 
 const MOST_COLUMNS = 30;  // that are shown before somebody chooses
 const CUT = 20, CUT_CELL = 28;  // characters of a head and of a cell
