@@ -2,7 +2,6 @@
 
 import errno
 import os
-import platform
 import resource
 import signal
 import subprocess
@@ -14,14 +13,13 @@ import pytest
 
 from jd.messages import Assignment
 from jd.node import orphans
-from jd.worker.attempt.process import forkclient, forkserver, jobprocess, spawning
+from jd.worker.attempt.process import forkserver, jobprocess, spawning
 from jd.worker.attempt.process.child import End
 from jd.worker.attempt.process.forkclient import ForkServer
 from jd.worker.attempt.process.spawning import Begun, Command, StartFailure
 from tests.support import ROOT, python, wait_until
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux") or platform.machine() not in
-                                forkclient._CLONE, reason="has no fork server")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="has no fork server")
 
 ITSELF = "scripts are started by the worker itself: this system gives it no fork server"
 
@@ -84,6 +82,27 @@ def test_the_script_is_a_child_of_the_worker_with_three_descriptors(forks: ForkS
     assert told == "%d ['0', '1', '2', '3'] /\n" % os.getpid()  # the last is the listing itself
 
 
+def test_the_script_leads_a_session_of_its_own(forks: ForkServer) -> None:
+    begun = forks.begin(command(*python("-c", "import os; print(os.getsid(0), os.getpgrp())")))
+    assert to_its_end(begun) == "%d %d\n" % (begun.child.pid, begun.child.pid)
+
+
+def test_where_one_script_runs_is_no_matter_to_the_next(forks: ForkServer) -> None:
+    assert to_its_end(forks.begin(command("pwd"))) == "/\n"
+    assert to_its_end(forks.begin(Command(Path("script"), ["pwd"], dict(os.environ)))) == os.getcwd() + "\n"
+
+
+def test_a_program_is_looked_for_as_its_own_variables_say(forks: ForkServer, tmp_path: Path) -> None:
+    for name, mode in (("not executable", 0o644), ("this", 0o755)):
+        place = tmp_path / name
+        place.mkdir()
+        place.joinpath("program").write_text("#!/bin/sh\necho %s\n" % name)
+        place.joinpath("program").chmod(mode)
+    path = os.pathsep.join(map(str, [tmp_path, tmp_path / "not executable", tmp_path / "this", "/bin"]))
+    begun = forks.begin(Command(Path("script"), ["program"], {"PATH": path}, tmp_path))
+    assert to_its_end(begun) == "this\n"
+
+
 def test_the_script_has_the_signals_of_a_fresh_process_but_that_to_drain(forks: ForkServer) -> None:
     ours = signals_of(to_its_end(forks.begin(command("cat", "/proc/self/status"))))
     # Whoever runs the tests may have some ignored, such as SIGHUP.
@@ -119,6 +138,13 @@ def test_script_and_server_end_with_a_worker_that_is_killed() -> None:
         assert len(pids) == 2
         worker.kill()
     wait_until(lambda: not any(is_running(pid) for pid in pids))
+
+
+def test_a_script_that_began_as_its_worker_died_is_ended(forks: ForkServer) -> None:
+    forks._source = forks._source.replace(b"Scripts(os.getppid())", b"Scripts(-1)")
+    begun = forks.begin(command("sleep", "600"))
+    os.close(begun.output)
+    assert begun.child.reap().exit_code == -signal.SIGKILL
 
 
 def is_running(pid: int) -> bool:
@@ -188,8 +214,9 @@ def test_where_no_server_runs_the_worker_starts_its_scripts_itself(
 
 
 def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch, logged: List[str]) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "s390x")
-    forks = ForkServer(logged.append)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(sys, "platform", "darwin")
+        forks = ForkServer(logged.append)
     assert to_its_end(forks.begin(command("echo", "yes"))) == "yes\n"
     assert forks._server is None and logged == []
 
@@ -226,9 +253,15 @@ def test_where_no_server_can_be_started_it_says_why(forks: ForkServer,
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
-def test_where_the_system_has_no_such_fork_the_worker_starts_its_scripts_itself(
-        forks: ForkServer, logged: List[str]) -> None:
-    forks._clone = 1 << 20  # a system call that does not exist
+@pytest.mark.parametrize("has, has_not", [
+    (b"0x8000", b"0x10000"),  # CLONE_THREAD, which takes more than that
+    (b".makecontext", b".no_makecontext"),
+    (b'"memset"', b'"labs"'),  # the calls of a child do not do what they are to
+], ids=["no such fork", "no contexts", "no such calls"])
+def test_where_the_system_cannot_do_it_the_worker_starts_its_scripts_itself(
+        forks: ForkServer, logged: List[str], has: bytes, has_not: bytes) -> None:
+    assert has in forks._source
+    forks._source = forks._source.replace(has, has_not)
     for _ in range(2):
         assert to_its_end(forks.begin(command("echo", "yes"))) == "yes\n"
     assert logged == [ITSELF] and forks._server is None

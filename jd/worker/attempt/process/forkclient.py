@@ -5,7 +5,6 @@ import functools
 import marshal
 import os
 import pkgutil
-import platform
 import socket
 import struct
 import subprocess
@@ -17,8 +16,6 @@ from jd.worker.attempt.process import forkserver, memory
 from jd.worker.attempt.process.child import Child
 from jd.worker.attempt.process.spawning import Begun, Command, StartFailure, failure, output_pipe, spawn
 
-# The numbers of clone(2), where its first argument is the flags, for 64 bits.
-_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220, "ppc64le": 120}
 _SOURCE = "JD_FORK_SERVER"
 _PROGRAM = "import os; exec(os.environ.pop(%r))" % _SOURCE
 _NAME = "jd-fork-server"  # for people who list processes
@@ -37,13 +34,13 @@ class ForkServer:
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
         self._server: Optional[_Server] = None
-        self._clone = _number_of_clone()
-        self._encoded: Dict[str, Tuple[str, bytes, bytes]] = {}
+        self._possible = sys.platform.startswith("linux") and sys.maxsize > 2 ** 32 and bool(sys.executable)
+        self._encoded: Dict[str, Tuple[str, bytes]] = {}
         self._source = source()
 
     def begin(self, command: Command) -> Begun:
         """Start the script, as `spawn` does. Raises StartFailure."""
-        if self._clone is None:
+        if not self._possible:
             return spawn(command)
         try:
             request, limits = self._request(command), memory.limits(command.max_memory)
@@ -61,7 +58,7 @@ class ForkServer:
         if child is not None:
             return Begun(child, read_end)
         os.close(read_end)
-        self._clone = None
+        self._possible = False
         self._log("scripts are started by the worker itself: this system gives it no fork server")
         return spawn(command)
 
@@ -71,7 +68,7 @@ class ForkServer:
             self._server.end()
             self._server = None
 
-    def _request(self, command: Command) -> Tuple[List[bytes], Dict[bytes, bytes], Optional[bytes]]:
+    def _request(self, command: Command) -> Tuple[List[bytes], List[bytes], Optional[bytes]]:
         """What no process can have raises ValueError, with the words of subprocess."""
         if any("\0" in word for word in command.words):
             raise ValueError("embedded null byte")
@@ -80,8 +77,8 @@ class ForkServer:
         for name, value in command.environ.items():
             as_before = known.get(name)
             self._encoded[name] = (as_before if as_before is not None and as_before[0] == value
-                                   else (value, *_variable(name, value)))
-        return (words, {name: value for _, name, value in self._encoded.values()},
+                                   else (value, _variable(name, value)))
+        return (words, [variable for _, variable in self._encoded.values()],
                 None if command.cwd is None else os.fsencode(command.cwd))
 
     def _ask(self, command: Command, message: bytes, output: int) -> Optional[Child]:
@@ -90,7 +87,7 @@ class ForkServer:
         for _ in range(_TRIES):
             try:
                 if self._server is None:
-                    self._server = _Server(self._source, self._clone or 0)
+                    self._server = _Server(self._source)
                 answer = self._server.answer(message, output)
             except (BrokenPipeError, ConnectionResetError):
                 self.close()  # it had ended, and read nothing of this
@@ -112,15 +109,14 @@ class ForkServer:
 class _Server:
     """One process. Raises OSError where it cannot be started."""
 
-    def __init__(self, source: bytes, clone: int) -> None:
+    def __init__(self, source: bytes) -> None:
         self._socket, other = socket.socketpair()
         try:
             with other:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", _PROGRAM, str(clone), _NAME], stdin=other.fileno(),
+                    [sys.executable, "-I", "-S", "-c", _PROGRAM, _NAME], stdin=other.fileno(),
                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                    # Functions of C that are looked up at first use would be looked up in each child.
-                    env=dict(os.environ, LD_BIND_NOW="1", **{_SOURCE: source.decode("utf-8")}))
+                    env=dict(os.environ, **{_SOURCE: source.decode("utf-8")}))
         except BaseException:
             self._socket.close()
             raise
@@ -151,20 +147,13 @@ def source() -> bytes:
     return pkgutil.get_data(forkserver.__name__.rpartition(".")[0], "forkserver.py") or b""
 
 
-def _number_of_clone() -> Optional[int]:
-    """None where there can be no fork server."""
-    if not (sys.platform.startswith("linux") and sys.maxsize > 2 ** 32 and sys.executable):
-        return None
-    return _CLONE.get(platform.machine())
-
-
-def _variable(name: str, value: str) -> Tuple[bytes, bytes]:
+def _variable(name: str, value: str) -> bytes:
     """As the system has it. Raises ValueError."""
     if "\0" in name or "\0" in value:
         raise ValueError("embedded null byte")
     if "=" in name:
         raise ValueError("illegal environment variable name")
-    return os.fsencode(name), os.fsencode(value)
+    return os.fsencode(name + "=" + value)
 
 
 def _begun(command: Command, pid: int, where: int, number: int) -> Child:
