@@ -128,6 +128,9 @@ export function empty(title, text, action) {
     el("h2", {}, title), el("p", {}, text), action);
 }
 
+/** Whether fingers are what this device is used with, so that words name what works there. */
+export const touched = () => matchMedia("(pointer: coarse)").matches;
+
 /** A button that copies the text of an element. */
 export function copyButton(from, kind) {
   const copy = button("Copy", async () => {
@@ -136,7 +139,8 @@ export function copyButton(from, kind) {
       copy.textContent = "Copied";
     } catch (error) {  // browsers forbid it on pages that are neither https nor this machine's
       getSelection().selectAllChildren(from);
-      copy.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl-C";
+      const help = touched() ? "Copy it by hand" : "Press Ctrl-C";
+      copy.textContent = document.execCommand("copy") ? "Copied" : help;
     }
     setTimeout(() => { copy.textContent = "Copy"; }, 2500);
   }, kind);

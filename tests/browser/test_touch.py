@@ -1,5 +1,6 @@
 """The dashboard under a finger, in Chromium: 390 pixels wide, with touches instead of a pointer."""
 
+import re
 from typing import Iterator, List
 
 import pytest
@@ -71,3 +72,26 @@ def test_the_first_tap_tells_and_the_second_opens(phone: Browser, dashboard: Das
     assert phone.path.partition("?")[0] == path
     tap(phone, at)
     phone.wait("location.pathname.startsWith('/jobs/')")
+
+
+def test_words_name_what_a_finger_can_do(phone: Browser, dashboard: Dashboard) -> None:
+    of_a_pointer = re.compile(r"\b(drag|drop|click|hover|double|ctrl)", re.IGNORECASE)
+
+    def said(path: str, selector: str) -> str:
+        phone.go(dashboard.page + path)
+        phone.wait("document.querySelector(arguments[0])?.innerText", selector)
+        phone.wait("document.querySelector('[aria-busy=true]') === null")
+        return str(phone.run("return document.body.innerText"))
+
+    told = {path: said(path, "main h1, main h2") for path in PAGES}
+    told["results"] = said("/results", ".plot-clicks")
+    told["timeline"] = said("/history?view=workers", ".plot-timeline .plot-note")
+    phone.go(dashboard.page + "/jobs")
+    phone.click("button", "New jobs")
+    for tab in ("JSON", "CSV / TSV"):
+        phone.click("[role=tab]", tab)
+        phone.wait("document.querySelector('dialog .grid-foot .hint').checkVisibility()")
+        told[tab] = str(phone.run("return document.querySelector('dialog').innerText"))
+    found = {where: of_a_pointer.findall(text) for where, text in told.items()}
+    assert {where: words for where, words in found.items() if words} == {}
+    assert "Zoom in with + above" in told["timeline"] and "A second tap on a cell" in told["results"]

@@ -4,7 +4,7 @@ import {go, setQuery} from "../app.js";
 import {choice, fillBar, segments} from "../charts/controls.js";
 import {plot} from "../charts/plot.js";
 import {tipLines} from "../charts/pointing.js";
-import {ask, button, el, empty} from "../common.js";
+import {ask, button, el, empty, touched} from "../common.js";
 import {cut, duration, moment, number, percent} from "../format.js";
 import {svg} from "../svg.js";
 import {hand} from "./hand.js";
@@ -127,9 +127,10 @@ class Timeline {
     this.nobody.hidden = answer.rows.length > 0;
     const what = answer.by === "host" ? "hosts" : "workers";
     this.plot.name(`Timeline of ${what}${this.state.host ? " of " + this.state.host : ""}`);
-    this.plot.say(answer.spans ? "A bar for each attempt. Drag for a range."
+    const closer = touched() ? "Zoom in with + above" : "Drag for a range";
+    this.plot.say(answer.spans ? `A bar for each attempt. ${closer}.`
       : "As high as workers were there, filled as far as they were busy; a tick above: attempts that failed "
-        + "or were lost. Drag for a range: single attempts show where there are at most 5,000.");
+        + `or were lost. ${closer}: single attempts show where there are at most 5,000.`);
     const kinds = KINDS.filter((_, place) => total.attempts[place]);
     this.legend.replaceChildren(kindLegend(kinds,
       (kind) => number(total.attempts[KINDS.indexOf(kind)])));

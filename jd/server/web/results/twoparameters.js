@@ -1,6 +1,6 @@
 // The card "Two parameters": the metric over two of them, with choices above.
 
-import {el} from "../common.js";
+import {el, touched} from "../common.js";
 import {within} from "./binfilter.js";
 import {axisOf} from "../charts/axis.js";
 import {choice, fillBar, segments} from "../charts/controls.js";
@@ -31,8 +31,9 @@ export function heatCard(view, {list, keep, around}) {
 
   function chooseClick(chosen) {
     click = chosen;
-    fillBar(clicks, [click], () => [
-      el("span", {}, "A click on a cell"), segments("A click on a cell", CLICKS, click, chooseClick)]);
+    // The first tap tells what is in the cell.
+    const words = touched() ? "A second tap on a cell" : "A click on a cell";
+    fillBar(clicks, [click], () => [el("span", {}, words), segments(words, CLICKS, click, chooseClick)]);
   }
   chooseClick(click);
 

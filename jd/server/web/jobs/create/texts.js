@@ -1,6 +1,6 @@
 // Jobs as a text: JSON, or a table as spreadsheets write it. dialog.js says what an editor is.
 
-import {button, el} from "../../common.js";
+import {button, el, touched} from "../../common.js";
 import {parse, stringify} from "../../exactjson.js";
 import {bytes} from "../../format.js";
 
@@ -18,7 +18,7 @@ export function jsonEditor() {
     } catch (error) { /* what is wrong is said below already */ }
   });
   const text = textBox("Jobs as JSON", JSON.stringify(EXAMPLE, null, 2), JSONS,
-    "A grid, a list of objects, one for each job, or a {\"space\": …}. Or drop a file here.", format);
+    "A grid, a list of objects, one for each job, or a {\"space\": …}.", format);
   return {...text.editor, hint: "A grid, a list of jobs, or a space.",
     read: () => (text.value().trim() === "" ? null : {text: text.value(), format: "json"})};
 }
@@ -26,7 +26,7 @@ export function jsonEditor() {
 /** For a table with a line of names and a line for each job. */
 export function tableEditor() {
   const text = textBox("Jobs as a table", "lr,epochs\n0.1,10\n0.01,20", TABLES,
-    "The first line holds the names; each other line is a job. Or drop a file here.");
+    "The first line holds the names; each other line is a job.");
   return {...text.editor, hint: "Paste a table, or choose a file.",
     read() {
       const table = text.value();
@@ -64,7 +64,7 @@ function textBox(label, placeholder, accept, hint, ...tools) {
   drop.hidden = true;
   const node = el("div", {class: "create-edit"}, text,
     el("div", {class: "grid-foot"}, button("Choose a file", () => file.click()), file, drop, ...tools,
-      el("span", {class: "hint"}, hint)));
+      el("span", {class: "hint"}, touched() ? hint : hint + " Or drop a file here.")));
   node.addEventListener("dragover", (event) => event.preventDefault());
   node.addEventListener("drop", (event) => {
     event.preventDefault();
