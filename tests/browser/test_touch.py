@@ -95,3 +95,17 @@ def test_words_name_what_a_finger_can_do(phone: Browser, dashboard: Dashboard) -
     found = {where: of_a_pointer.findall(text) for where, text in told.items()}
     assert {where: words for where, words in found.items() if words} == {}
     assert "Zoom in with + above" in told["timeline"] and "A second tap on a cell" in told["results"]
+
+
+def test_a_switch_is_hit_within_44_pixels_and_looks_as_ever(phone: Browser, dashboard: Dashboard) -> None:
+    phone.go(dashboard.page + "/settings")
+    ready(phone, "/settings")
+    hit = phone.run("""
+        return [...document.querySelectorAll(".set-switch")].map((one) => {
+          one.scrollIntoView({block: "center"});
+          const {left, top, width, height} = one.getBoundingClientRect();
+          const x = left + width / 2, y = top + height / 2;
+          const ends = [-21.5, 21.5].flatMap((by) => [[x + by, y], [x, y + by]]);
+          return [width, height, ends.every((place) => document.elementFromPoint(...place) === one)];
+        });""")
+    assert hit and hit == [[36, 20, True]] * len(hit)
