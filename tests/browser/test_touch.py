@@ -1,7 +1,7 @@
 """The dashboard under a finger, in Chromium: 390 pixels wide, with touches instead of a pointer."""
 
 import re
-from typing import Iterator, List
+from typing import Iterator, List, Set
 
 import pytest
 
@@ -109,3 +109,21 @@ def test_a_switch_is_hit_within_44_pixels_and_looks_as_ever(phone: Browser, dash
           return [width, height, ends.every((place) => document.elementFromPoint(...place) === one)];
         });""")
     assert hit and hit == [[36, 20, True]] * len(hit)
+
+
+def test_the_navigation_fades_where_more_is(phone: Browser, dashboard: Dashboard) -> None:
+    def fades(path: str, text: str) -> Set[str]:
+        phone.go(dashboard.page + path)
+        ready(phone, path)
+        phone.wait("document.querySelector('.nav.before, .nav.after') !== null")
+        assert phone.run("""
+            const {left, right} = document.querySelector(".nav [aria-current]").getBoundingClientRect();
+            return left >= 0 && right <= innerWidth""")
+        assert phone.run("return document.querySelector('.nav [aria-current]').textContent") == text
+        return set(phone.run("return [...document.querySelector('.nav').classList]")) - {"nav"}
+
+    assert fades("/jobs", "Jobs") == {"after"}
+    mask = phone.run("return getComputedStyle(document.querySelector('.nav')).maskImage")
+    assert mask.endswith("rgba(0, 0, 0, 0))") and mask.count("rgba(") == 1, mask
+    assert fades("/settings", "Settings") == {"before"}
+    assert fades("/failures", "Failures") == {"before", "after"}

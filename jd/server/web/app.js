@@ -184,6 +184,13 @@ function frame() {
   const themes = () => THEMES.map(([text, name]) =>
     [text, () => setTheme(name), name === theme() ? "checked" : ""]);
   $("theme").replaceWith(menu("Theme", themes, {class: "quiet", id: "theme", title: "Theme"}));
+  const nav = document.querySelector(".nav");
+  const edges = () => {
+    nav.classList.toggle("before", nav.scrollLeft > 1);
+    nav.classList.toggle("after", nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 1);
+  };
+  nav.addEventListener("scroll", edges);
+  new ResizeObserver(edges).observe(nav);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", () => document.dispatchEvent(new Event("theme")));
   // Another tab has chosen one.
