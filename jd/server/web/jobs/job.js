@@ -119,13 +119,15 @@ class JobPage {
   }
 
   frame() {
-    const near = (step, label, sign) => el("a", {
+    // With their numbers: a bare sign behind "Jobs" looked like a way that leads nowhere.
+    const near = (step, label, words) => el("a", {
       class: "button small quiet", href: "/jobs/" + (this.id + step),
-      "aria-label": label, title: label, hidden: this.id + step < 1}, sign);
+      "aria-label": label, title: label, hidden: this.id + step < 1}, words);
     this.main.replaceChildren(
       el("div", {class: "job-head"},
         el("nav", {class: "job-way", "aria-label": "Jobs"}, el("a", {href: "/jobs"}, "Jobs"),
-          el("span", {}, near(-1, "Previous job", "‹"), near(1, "Next job", "›"))),
+          el("span", {}, near(-1, "Previous job", `‹ #${this.id - 1}`),
+            near(1, "Next job", `#${this.id + 1} ›`))),
         el("div", {class: "job-line"}, this.title, this.acts), this.failure),
       el("div", {class: "split wide-left"},
         el("div", {class: "job-column"},
