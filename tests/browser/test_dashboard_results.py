@@ -79,7 +79,7 @@ def test_the_page_from_the_best_job_to_its_page(browser: Browser, dashboard: Das
 def test_boxes_table_and_hostile_names(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid() + [({"lr": 0.5, "note": EVIL + str(at)}, {"loss": at, EVIL: at})
                               for at in range(2)])
-    browser.go(dashboard.page + "/results?metric=loss&x=opt&across=lr&down=opt&how=best")
+    browser.go(dashboard.page + "/results?metric=loss&x=opt&across=lr&up=opt&how=best")
     browser.wait("document.querySelectorAll('.plot-metric rect.box').length === 3")
     browser.wait("document.querySelector('.plot-heat rect.cell-empty') !== null")
     browser.click(".plot-metric button", "Show as table")
@@ -92,7 +92,7 @@ def test_boxes_table_and_hostile_names(browser: Browser, dashboard: Dashboard) -
 
 def test_a_cell_leads_to_its_jobs(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
-    browser.go(dashboard.page + "/results?metric=loss&across=lr&down=seed")
+    browser.go(dashboard.page + "/results?metric=loss&across=lr&up=seed")
     browser.wait("document.querySelector('.plot-heat .cell-value') !== null")
     browser.run("document.querySelector('.plot-heat .surface').focus()")
     browser.keys(ARROW_RIGHT + ENTER)
@@ -195,7 +195,7 @@ def test_a_grid_has_a_column_for_each_value_at_any_width(browser: Browser, dashb
                      for opt in ("adam", "lion", "sgd")])
     for width in (390, 1280, 1440):
         browser.size(width, 900)
-        browser.go(dashboard.page + "/results?metric=loss&across=lr&down=opt")
+        browser.go(dashboard.page + "/results?metric=loss&across=lr&up=opt")
         browser.wait("document.querySelectorAll('.plot-heat .surface > rect:not(.cell-frame)').length === 30")
         assert browser.run("return document.querySelectorAll('.plot-heat .cell-empty').length") == 0
     browser.click(".plot-heat button", "Show as table")

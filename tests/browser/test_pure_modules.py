@@ -812,6 +812,7 @@ def test_a_partial_dependence_is_the_curve(blank: Browser) -> None:
     ("said({axes: lists.listText(['param.lr', 'result.a,b', 'x:y\\\\'])}).axes",
      ["param.lr", "result.a,b", "x:y\\"]),
     ("[[], ['']].map(lists.listText)", [",", ","]),
+    ("[{up: 'a'}, {down: 'a'}, {up: 'a', down: 'b'}, {}].map((one) => said(one).up)", ["a", "a", "a", ""]),
     ("['', ',', ',,a'].map((columns) => said({columns}).columns)", [None, [], ["a"]]),
     ("view.rangesText(new Map([['lr', [1e-5, 0.1]], ['o:p', ['a,b', 'c']]]))", r"lr:0.00001:0.1,o\:p:a\,b:c"),
     ("[...said({ranges: 'lr:0.00001:0.1,o\\\\:p:a\\\\,b:c,bad,b:1,x:1:2:3'}).ranges]",

@@ -74,7 +74,7 @@ def test_a_link_shows_another_browser_the_same(browser: Browser, dashboard: Dash
     give(dashboard)
     browser.go(dashboard.page + "/results")
     browser.wait("location.search === '?metric=loss'")  # short while nothing is chosen
-    browser.go(dashboard.page + "/results?metric=loss&x=depth&across=depth&down=opt")
+    browser.go(dashboard.page + "/results?metric=loss&x=depth&across=depth&up=opt")
     browser.wait("document.querySelector('.plot-parallel [data-axis]') !== null")
     browser.click(".seg button", "Higher is better")
     browser.click(".check", "Log scale")
@@ -103,7 +103,7 @@ def test_a_link_shows_another_browser_the_same(browser: Browser, dashboard: Dash
         other.click(".seg button", "Higher is better")
         other.go(dashboard.page + "/results?metric=loss")
         other.wait("document.querySelector('.seg [aria-pressed=true]')?.textContent === 'Lower is better'")
-        other.go(dashboard.page + "/results?metric=nothing&less=7&log=x&x=%5C&draw=no&xlog=2&across=a&down="
+        other.go(dashboard.page + "/results?metric=nothing&less=7&log=x&x=%5C&draw=no&xlog=2&across=a&up="
                  "&how=constructor&axes=gone&ranges=lr:a:b,opt:x:y,::,lr&columns=gone,result.,x&sort=loss&top=21")
         other.wait("document.querySelectorAll('.plot-parallel [data-axis]').length === 4")
         assert len(json.loads(other.run(SHOWN))["heads"]) == 8
@@ -185,7 +185,7 @@ def form(browser: Browser) -> List[List[str]]:
 
 def test_new_jobs_around_a_row_a_cell_and_a_range(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard)
-    browser.go(dashboard.page + "/results?metric=loss&across=lr&down=opt")
+    browser.go(dashboard.page + "/results?metric=loss&across=lr&up=opt")
     browser.click('[aria-label="Job 21: what to do"]')
     browser.click("[role=menuitem]", "New jobs around here")
     assert form(browser) == [["lr", "0.001, 0.003162, 0.01, 0.03162, 0.1"], ["opt", '"a,b:c\\\\d"'],
@@ -196,7 +196,7 @@ def test_new_jobs_around_a_row_a_cell_and_a_range(browser: Browser, dashboard: D
     browser.wait("document.querySelector('dialog .foot .primary')?.textContent === 'Create 64 jobs'")
     browser.click("dialog .foot .primary")
     browser.wait_text("64 jobs are made: 49 to 112.")
-    browser.go(dashboard.page + "/results?metric=loss&across=lr&down=opt")
+    browser.go(dashboard.page + "/results?metric=loss&across=lr&up=opt")
     browser.click(".plot-heat .seg button", "makes new jobs there")
     browser.wait("document.querySelector('.plot-heat .cell-value') !== null")
     browser.run("document.querySelector('.plot-heat .surface').focus()")
@@ -277,3 +277,12 @@ def test_the_leaderboard_follows_columns_other_than_the_metric(browser: Browser,
     browser.wait("document.querySelector('.plot-leaders tbody tr')?.cells[4].textContent === '6.25'")
     dashboard.upload(job, "result.json", b'{"loss": 0.001, "seconds": 7.5}')
     browser.wait("document.querySelector('.plot-leaders tbody tr')?.cells[4].textContent === '7.5'")
+
+
+def test_a_link_of_before_names_the_upright_parameter_by_down(browser: Browser, dashboard: Dashboard) -> None:
+    give(dashboard)
+    chosen = "document.querySelectorAll('.plot-heat select')[1]"
+    browser.go(dashboard.page + "/results?metric=loss&across=lr&down=depth")
+    browser.wait("document.querySelector('.plot-heat rect') !== null && %s.value === 'depth'" % chosen)
+    browser.run("const up = %s; up.value = 'opt'; up.dispatchEvent(new Event('change'))" % chosen)
+    browser.wait("location.search === '?metric=loss&across=lr&up=opt'")

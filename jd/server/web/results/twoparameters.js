@@ -9,10 +9,10 @@ import {plot} from "../charts/plot.js";
 
 const CLICKS = [["list", "shows its jobs"], ["around", "makes new jobs there"]];
 
-/** The card. `view` = {across, down, how} is what was chosen; choices are told to `keep`; a click on a cell
+/** The card. `view` = {across, up, how} is what was chosen; choices are told to `keep`; a click on a cell
  * gives `list` the filter of its jobs, or calls `around(data, best job, sides)` as aroundCell has it. */
 export function heatCard(view, {list, keep, around}) {
-  let data = null, across = null, down = null, asked = 0;
+  let data = null, across = null, up = null, asked = 0;
   let shown = null;  // what was asked and the answer, which is drawn until the next one comes
   const made = plot({
     title: "Two parameters", name: "heat",
@@ -47,11 +47,11 @@ export function heatCard(view, {list, keep, around}) {
   }
 
   async function ask() {
-    const mine = (asked += 1), of = data, columns = [across, down];
+    const mine = (asked += 1), of = data, columns = [across, up];
     const log = (column) => Number(Boolean(axisOf(column).log));
     try {
       const answer = await of.counted("cells", {less: Number(of.less), across: across.filterName,
-        down: down.filterName, across_log: log(across), down_log: log(down)});
+        down: up.filterName, across_log: log(across), down_log: log(up)});
       if (mine !== asked) return;
       shown = {of, columns, answer};
       made.redraw();
@@ -60,7 +60,8 @@ export function heatCard(view, {list, keep, around}) {
 
   function choose(values) {
     Object.assign(view, values);
-    keep(values.how === "mean" ? {how: ""} : values);
+    // "down" is what links of before have for "up".
+    keep({...(values.how === "mean" ? {how: ""} : values), ...("up" in values && {down: ""})});
     update(data);
   }
 
@@ -68,25 +69,25 @@ export function heatCard(view, {list, keep, around}) {
     data = next;
     const order = data.weights.map((weight) => weight.column);
     across = order.find((column) => column.name === view.across)
-      || order.find((column) => column.name !== view.down);
-    down = order.find((column) => column.name === view.down && column !== across)
+      || order.find((column) => column.name !== view.up);
+    up = order.find((column) => column.name === view.up && column !== across)
       || order.find((column) => column !== across);
-    if (!down) {
+    if (!up) {
       shown = null;
       return fillBar(made.bar, [], () => []);
     }
     if (!Object.hasOwn(WAYS, view.how)) view.how = "mean";
     const how = view.how[0].toUpperCase() + view.how.slice(1);
-    made.name(`${how} ${data.metric} by ${across.name} and ${down.name}`);
+    made.name(`${how} ${data.metric} by ${across.name} and ${up.name}`);
     const names = order.map((column) => [column.name, column.name]);
     // Who chooses the parameter of the other axis exchanges the two.
     const chooseAcross = (name) =>
-      choose(name === down.name ? {across: name, down: across.name} : {across: name});
-    const chooseDown = (name) =>
-      choose(name === across.name ? {down: name, across: down.name} : {down: name});
-    fillBar(made.bar, [names, across.name, down.name, view.how], () => [
+      choose(name === up.name ? {across: name, up: across.name} : {across: name});
+    const chooseUp = (name) =>
+      choose(name === across.name ? {up: name, across: up.name} : {up: name});
+    fillBar(made.bar, [names, across.name, up.name, view.how], () => [
       choice("Across", names, across.name, chooseAcross),
-      choice("Up", names, down.name, chooseDown),
+      choice("Up", names, up.name, chooseUp),
       segments("Each cell shows", Object.entries(WAYS), view.how, (chosen) => choose({how: chosen}))]);
     ask();
   }

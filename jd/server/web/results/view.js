@@ -38,7 +38,7 @@ export function viewOf(query) {
   return {
     metric: text("metric"), filter: text("filter"), less: switchOf(text("less")), log: switchOf(text("log")),
     x: text("x"), draw: text("draw"), xlog: switchOf(text("xlog")),
-    across: text("across"), down: text("down"), how: text("how"),
+    across: text("across"), up: text("up") || text("down"), how: text("how"),
     axes: listOf(text("axes")), ranges: rangesOf(text("ranges")),
     columns: listOf(text("columns")), sort: sortOf(text("sort")), top: TOPS.includes(top) ? top : TOPS[0],
   };
