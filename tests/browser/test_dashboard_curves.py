@@ -254,3 +254,36 @@ def test_marks_in_the_list_of_jobs_stand_still(browser: Browser, dashboard: Dash
     browser.wait("document.querySelector('.curves-runs .status.running') !== null")
     turning = "return document.querySelector('.curves-runs').getAnimations({subtree: true}).length"
     assert browser.run(turning) == 0
+
+
+# How many lines each painting of curves has; one begins with an empty canvas.
+COUNT = """
+window.painted = [];
+const {clearRect, lineTo} = CanvasRenderingContext2D.prototype;
+Object.assign(CanvasRenderingContext2D.prototype, {
+  clearRect(...box) { window.painted.push(0); clearRect.apply(this, box); },
+  lineTo(...place) { window.painted[window.painted.length - 1] += 1; lineTo.apply(this, place); }});
+"""
+SLIDE = """const slide = document.querySelector('[aria-label=Smoothing]'); slide.value = 0.5;
+    slide.dispatchEvent(new Event(arguments[0], {bubbles: true}))"""
+
+
+def test_a_drag_of_the_smoothing_that_rests_ends_in_the_whole_picture(browser: Browser,
+                                                                      dashboard: Dashboard) -> None:
+    # More reports than a sketch has, and as many of each curve as the server sends.
+    jobs, reports = 42, [{"step": step, "loss": step % 7} for step in range(1000)]
+    dashboard.create_jobs([{"seed": seed} for seed in range(jobs)])
+    for job_id in range(1, jobs + 1):
+        dashboard.claim("node%d-0-0" % job_id)
+        report(dashboard, job_id, reports)
+        dashboard.finish(job_id)
+    browser.go(dashboard.page + "/curves?best=%d" % jobs)
+    browser.wait("document.querySelectorAll('.curves-runs tbody tr').length === arguments[0]", jobs)
+    browser.run(COUNT)
+    browser.run(SLIDE, "input")
+    sketch, *_, whole = browser.wait(
+        "window.painted.length > 1 && window.painted.at(-1) > 40000 && window.painted")
+    assert 0 < sketch <= 40_000
+    browser.run("window.painted.length = 0")
+    browser.run(SLIDE, "change")  # the hand has left the slider
+    assert browser.wait("window.painted.at(-1)") == whole
