@@ -73,6 +73,7 @@ def test_a_busy_worker_whose_lease_ran_out_hears_it_at_once(run: Run) -> None:
         while not any(ticket._future is not None for ticket in bench.room.of_worker("w")):
             await asyncio.sleep(0)
         bench.now += bench.experiment.policy.lease
+        bench.experiment.ready_at = bench.now  # it was there all the while
         await bench.server.start("127.0.0.1", 0, 0)  # and its sweeper
         status, answer = await waiting
         assert status == 409 and "attempt 1 of job 1 has ended" in answer["error"]
