@@ -94,7 +94,7 @@ def test_an_address_without_jobs_says_what_to_do(browser: Browser, dashboard: Da
     browser.go(dashboard.page + "/compare?ids=1;drop")
     browser.wait_text("No jobs to compare")
     browser.go(dashboard.page + "/compare?ids=41,42")
-    browser.wait_text("There is no job 41, 42.")
+    browser.wait_text("There are no jobs 41, 42.")
 
 
 def test_which_values_are_better_is_chosen_and_never_guessed(browser: Browser, dashboard: Dashboard) -> None:

@@ -166,3 +166,21 @@ def test_who_ran_what_when(browser: Browser, dashboard: Dashboard, tmp_path: Pat
         browser.keys(ARROW_RIGHT)
     browser.keys(ENTER)
     browser.wait("location.pathname.startsWith('/jobs/')")
+
+
+def test_what_has_nothing_yet_looks_alike_and_gives_its_examples_whole(browser: Browser,
+                                                                       dashboard: Dashboard) -> None:
+    for path, text, examples in (
+            ("/results", "No results yet", 1), ("/curves", "No curves yet", 2),
+            ("/history", "No results yet", 0), ("/history?view=workers", "Nobody was", 0),
+            ("/history?view=cost", "Nothing has run yet", 0)):
+        browser.go(dashboard.page + path)
+        browser.wait_text(text)
+        assert browser.run("return document.querySelectorAll('main .card .empty').length") == 0, path
+        assert browser.run("return [...document.querySelectorAll('.examples > *')].map((one) => ["
+                           "one.querySelector('button').textContent,"
+                           " one.querySelector('pre').scrollWidth <= one.querySelector('pre').clientWidth])"
+                           ) == [["Copy", True]] * examples, path
+    dashboard.create_jobs([{"lr": 0.1}])
+    dashboard.finish(dashboard.claim()["job_id"])
+    browser.wait("document.querySelector('main .card h2')?.textContent === 'Hours'")

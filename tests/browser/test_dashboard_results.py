@@ -182,7 +182,7 @@ def test_the_archive_has_the_jobs_of_the_filter(browser: Browser, dashboard: Das
 def test_the_first_result_arrives_while_somebody_looks(browser: Browser, dashboard: Dashboard) -> None:
     browser.go(dashboard.page + "/results")
     browser.wait_text("No results yet")
-    assert "jd_job_dir" in browser.run("return document.querySelector('.results-example').textContent")
+    assert "jd_job_dir" in browser.run("return document.querySelector('.examples').textContent")
     give(dashboard, [({"lr": 0.1}, {"accuracy": 0.5})])
     browser.wait_text("1 job with accuracy")
     pressed = browser.run("return document.querySelector('[aria-pressed=true]').textContent")

@@ -62,7 +62,7 @@ class ComparePage {
     try {
       this.ids = wanted;
       const missing = await this.load();
-      wrong = missing.length ? `There is no job ${missing.join(", ")}.` : "";
+      wrong = lacking(missing);
     } catch (error) {
       wrong = error.message;
     }
@@ -112,7 +112,7 @@ class ComparePage {
     const one = this.jobs.length === 1;
     this.title.textContent = one ? "Compare job " + this.jobs[0].id
       : this.jobs.length ? "Compare " + count(this.jobs.length, "job") : "Compare jobs";
-    const lacks = [missing.length ? `There is no job ${missing.join(", ")}.` : "",
+    const lacks = [lacking(missing),
       this.left > 0 ? `Only the first ${MOST} of the jobs in the address are shown.` : "",
       one && !missing.length ? "Give the numbers of jobs that are to stand beside it." : ""].filter(Boolean);
     const gone = lacks.length ? el("p", {class: "banner", role: "status"}, lacks.join(" ")) : null;
@@ -201,6 +201,9 @@ class ComparePage {
       ...row.values.map(cell));
   }
 }
+
+const lacking = (ids) => (ids.length > 1 ? `There are no jobs ${ids.join(", ")}.`
+  : ids.length ? `There is no job ${ids[0]}.` : "");
 
 const RUNNING = ["ended as", "message", "ran", "attempts", "worker", "started", "ended", "tags"];
 

@@ -1,6 +1,7 @@
 // What is shown where no job has reported anything yet: how to.
 
-import {copyButton, el, empty} from "../common.js";
+import {empty} from "../common.js";
+import {examples} from "../examples.js";
 
 const PYTHON = `import jd
 
@@ -9,16 +10,9 @@ for epoch in range(100):
     jd.jd_report(step=epoch, loss=loss, accuracy=accuracy)`;
 const SHELL = `echo '{"step": 3, "loss": 0.41}' >> "$JD_METRICS"`;
 
-function lines(label, text) {
-  const box = el("pre", {class: "code", tabindex: 0, "aria-label": label}, text);
-  return el("div", {class: "curves-how"},
-    el("div", {class: "curves-how-head"}, el("span", {class: "hint grow"}, label), copyButton(box, "small")),
-    box);
-}
-
 /** How a job reports. */
 export const noCurves = () => empty("No curves yet",
   "A job has curves when its script reports numbers while it runs: from Python with jd_report, from any "
   + "other language with a line of JSON at the end of the file that $JD_METRICS names. They show here as "
   + "they come, while the job still runs.",
-  el("div", {class: "curves-hows"}, lines("In Python", PYTHON), lines("In any language", SHELL)));
+  examples(["In Python", PYTHON], ["In any language", SHELL]));

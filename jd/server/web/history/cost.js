@@ -43,8 +43,9 @@ export async function costView(body, query) {
 
   function show(found) {
     const {total, kinds} = found;
+    tiles.hidden = !found.rows.length;
+    card.classList.toggle("card", found.rows.length > 0);
     if (!found.rows.length) {
-      tiles.replaceChildren();
       said.textContent = "";
       card.replaceChildren(empty("Nothing has run yet", "What a sweep costs shows when workers run jobs."));
       return;

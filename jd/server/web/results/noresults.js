@@ -1,6 +1,7 @@
 // What the Results page shows before there are results.
 
-import {el, empty} from "../common.js";
+import {empty} from "../common.js";
+import {examples} from "../examples.js";
 
 const EXAMPLE = `import json, jd
 with open(jd.jd_job_dir() / "result.json", "w") as file:
@@ -11,6 +12,4 @@ export const noResults = () => empty("No results yet",
   "A job has results when it leaves a file named result.json or metrics.json, with numbers by name, in its "
   + "directory. They can be compared here as soon as the first one arrives. Scripts that only print "
   + "have results with workers started with results_from=stdout.",
-  el("pre",
-    {class: "code results-example", tabindex: 0, "aria-label": "How a job gets results, in Python"},
-    EXAMPLE));
+  examples(["In Python", EXAMPLE]));
