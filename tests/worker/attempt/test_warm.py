@@ -14,6 +14,7 @@ from jd.node import helpers, orphans
 from jd.worker.attempt.calling import importing
 from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.attempt.warm import interpreter, process, warming
+from jd.worker.attempt.warm.ending import Ending
 from tests.support import warm_only
 from tests.worker.attempt.warmed import Scripts, finished, first_words, scripts
 
@@ -272,16 +273,14 @@ def test_what_is_installed_is_not_taken_apart(place: Path) -> None:
         assert made.run("warm", "import installed", environ=environ).output == ""
 
 
-@pytest.mark.parametrize("threads, there", [(0, False), (1, True)])
-def test_what_a_thread_imports_at_the_end_is_there(monkeypatch: pytest.MonkeyPatch, threads: int,
-                                                   there: bool) -> None:
+def test_what_a_thread_imports_at_the_end_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atexit.register", lambda call: None)
-    monkeypatch.setattr("_thread._count", lambda: threads)
-    monkeypatch.setitem(sys.modules, "some.module", interpreter)
-    ending = interpreter._Ending()
-    ending.of({"some.module"}, False)
-    ending._begin()
-    assert sys.modules["some.module"] is (interpreter if there else None)
+    monkeypatch.setattr("_thread._count", lambda: 1)
+    before = dict(sys.modules)
+    ending = Ending()
+    ending.of(set(before), False)
+    ending._end()
+    assert sys.modules == before
 
 
 BEGINS = '''"""What it does."""

@@ -19,6 +19,8 @@ Each further one is a job, with its output, a gate, and its directory as descrip
 The process of a job is no child of the interpreter: a process between them ends at once, so that the worker,
 which adopts orphans, has it for a child of its own. It waits at the gate until the worker says that it has
 heard of it, and ends if nobody will.
+
+What `ending.py` has comes behind this in the file that the worker writes.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
+
+    from jd.worker.attempt.warm.ending import Ending
 
     Stamp = tuple[int, ...]
 
@@ -109,7 +113,7 @@ def _serve(number: int) -> ModuleType | None:
     divide = names.index(":")
     becoming = _Becoming(int(worker))
     before = set(sys.modules)
-    ending = _Ending()
+    ending = Ending()
     failed = _preload(names[:divide], set(names[divide + 1:]), first, script)
     becoming.keep_variables()
     if failed:
@@ -123,8 +127,9 @@ def _serve(number: int) -> ModuleType | None:
         control.send(b"cold\0" + _encoded(why))
         _receive(control)  # likewise
     files = _Files(set(sys.modules) - before, script if SCRIPT in names[:divide] else "", began)
-    ending.of(set(sys.modules) - before, files.has_own)
     gc.collect()
+    ending.of({name for name in sys.modules if name not in before or _is_of_python(name)},
+              files.has_own, files)
     gc.freeze()  # a collection in a job, and the one at its end, would write to all that is shared
     control.send(b"ready\0%d" % _resident())
     while True:
@@ -135,6 +140,7 @@ def _serve(number: int) -> ModuleType | None:
         elif _fork_off(control):
             control.close()
             becoming.job(job, descriptors)
+            ending.watch()
             return theirs
         for descriptor in descriptors:
             os.close(descriptor)
@@ -236,6 +242,12 @@ def _is_fixed(path: str) -> bool:
     """Whether a file is one that only installing something changes."""
     library = os.path.dirname(os.__file__) + os.sep
     return path.startswith(library) or "/site-packages/" in path or "/dist-packages/" in path
+
+
+def _is_of_python(name: str) -> bool:
+    """Whether a module that was imported when Python was set up is its own, or was installed."""
+    origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)
+    return origin in ("built-in", "frozen") or isinstance(origin, str) and _is_fixed(origin)
 
 
 def _does_nothing(node: Any) -> bool:
@@ -439,40 +451,6 @@ class _Becoming:
             os.environb.pop(name, None)
             if changed is not None:
                 os.environb[name] = changed
-
-
-class _Ending:
-    """The end of a job's process: what Python takes apart of what was imported before.
-
-    To take all of it apart takes half as long as to import it, since what was shared until then is copied. So
-    installed modules are left as they are; what else there is, such as a file that the script has left open,
-    Python brings to its end as ever. Of a module of the user's that may be what only it holds, and so nothing
-    is left out where there is one.
-    """
-
-    def __init__(self) -> None:
-        import _thread
-        import atexit
-        self._threads = _thread._count
-        self._names: list[str] = []
-        self._has_own = False
-        atexit.register(self._begin)  # before all others: it comes last
-
-    def of(self, names: set[str], has_own: bool) -> None:
-        """Say which modules were imported, and whether some are not installed."""
-        self._names = sorted(names)
-        self._has_own = has_own
-        lasting: list[Any] = [sys.modules[name] for name in names]
-        lasting.append(lasting)  # frozen, and so nobody's garbage
-
-    def _begin(self) -> None:
-        if self._has_own:
-            gc.unfreeze()
-        elif gc.isenabled() and not self._threads():
-            # What Python does next, in this order: a finaliser that imports something has to find it.
-            gc.collect()
-            for name in self._names:
-                sys.modules[name] = None  # type: ignore[assignment]
 
 
 def _refresh() -> None:

@@ -181,6 +181,5 @@ class Warm:
 
 def program() -> bytes:
     """What a warm interpreter runs, as a file that does so when it is imported."""
-    source = pkgutil.get_data(__package__, "interpreter.py")
-    assert source is not None
-    return source + b"\n\nmain()\n"
+    parts = [pkgutil.get_data(__package__, name) for name in ("interpreter.py", "ending.py")]
+    return b"\n\n".join([part for part in parts if part is not None] + [b"main()\n"])
