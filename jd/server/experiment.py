@@ -13,7 +13,6 @@ import logging
 import secrets
 import sqlite3
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
@@ -23,6 +22,7 @@ from jd.files import safedirs
 from jd.net.serving import inloop
 from jd.server import opening
 from jd.server.begun import Begun
+from jd.server.gathering import Gathering
 from jd.server.latervalues import LaterValues
 from jd.server.lookups import LookUps
 from jd.server.store import aftermath, clockset, datadir
@@ -33,7 +33,7 @@ from jd.server.store.policy import Policy
 from jd.server.store.queue import elsewhere, lease, overrun, retry
 from jd.server.store.transaction import Happened, Transaction, remove_superseded
 from jd.storage import damage, filemodes
-from jd.storage.database import READ_SECONDS, Deliver, at_once
+from jd.storage.database import READ_SECONDS, Deliver, Task, at_once
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.serverlock import AlreadyServed, ServerLock
 from jd.threads import Reported
@@ -77,8 +77,7 @@ class Experiment:
         self.server_url: Optional[str] = None
         self._kept = kept
         self._listeners: List[Callable[[Happened], None]] = [self.values.told]
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._deliver: Deliver = at_once
+        self._gathering: Optional[Gathering] = None
         self._telling = Reported("not everybody was told what was written", log.error)
         try:
             self._make(workspace)
@@ -166,20 +165,25 @@ class Experiment:
             written.cancel()  # where nobody waits any more, and it has not begun
 
     def queue(self, operation: Callable[[Transaction], T], *, repeats: bool = False) -> "asyncio.Future[T]":
-        """`write`, which has its place before whatever is written next as soon as this returns."""
+        """`write`, which has its place before whatever this loop writes next as soon as this returns."""
         return self._queue(operation, repeats)[0]
 
     def _queue(self, operation: Callable[[Transaction], T], repeats: bool
                ) -> "Tuple[asyncio.Future[T], Future[Tuple[T, Happened]]]":
         loop = asyncio.get_running_loop()
         answer: "asyncio.Future[T]" = loop.create_future()
-        written = self._submit(operation, self._in_loop(loop), repeats)
-        written.add_done_callback(lambda done: self._committed(done, answer))
-        return answer, written
+        gathering = self._gathered_in(loop)
+        task = self._task(operation, gathering.deliver, repeats)
+        task.future.add_done_callback(lambda done: self._committed(done, answer))
+        gathering.add(task)
+        return answer, task.future
 
     def write_now(self, operation: Callable[[Transaction], T]) -> T:
         """`write`, waiting for it in this thread, which is not the loop's. Nobody is told of it."""
-        return self._submit(operation).result()[0]
+        task = self._task(operation)
+        self.database.enter([task])
+        value: T = task.future.result()[0]
+        return value
 
     def on_commit(self, told: Callable[[Happened], None]) -> None:
         """Have `told` called in the loop with what has happened, after each `write`. It must be quick."""
@@ -209,6 +213,8 @@ class Experiment:
 
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
+        if self._gathering is not None:
+            self._gathering.flush()
         self.database.close()
         self._server_lock.release()
 
@@ -217,14 +223,17 @@ class Experiment:
         self.server_url = facts["server_url"]
         self._server_lock.publish(facts, self._kept.file)
 
-    def _in_loop(self, loop: asyncio.AbstractEventLoop) -> Deliver:
-        """What brings answers into the loop: the same each time, so that it is woken once for each commit."""
-        if self._loop is not loop:
-            self._loop, self._deliver = loop, partial(inloop.call, loop)
-        return self._deliver
+    def _gathered_in(self, loop: asyncio.AbstractEventLoop) -> Gathering:
+        """What is between a loop and the thread that writes: the same each time, so that both are woken once
+        for each commit."""
+        if self._gathering is None or self._gathering.loop is not loop:
+            if self._gathering is not None:
+                self._gathering.flush()
+            self._gathering = Gathering(loop, self.database)
+        return self._gathering
 
-    def _submit(self, operation: Callable[[Transaction], T],
-                deliver: Deliver = at_once, repeats: bool = False) -> "Future[Tuple[T, Happened]]":
+    def _task(self, operation: Callable[[Transaction], T], deliver: Deliver = at_once,
+              repeats: bool = False) -> Task:
         begun: List[Transaction] = []
 
         def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
@@ -239,7 +248,7 @@ class Experiment:
             for t in begun:
                 t.undone(db)
 
-        return self.database.write(run, self._written, undone, deliver, _settle, repeats)
+        return Task(run, Future(), self._written, undone, deliver, _settle, repeats)
 
     def _written(self, done: Tuple[Any, Happened]) -> None:
         """What is done in the writer's thread after a commit."""

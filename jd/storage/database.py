@@ -11,8 +11,9 @@ import logging
 import os
 import queue
 import sqlite3
+import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TypeVar
@@ -31,7 +32,8 @@ log = logging.getLogger("jd.storage")
 
 MIN_SQLITE = (3, 26, 0)
 BUSY_TIMEOUT = 10.0  # seconds that a lock of another process (a backup, say) may last
-MAX_GROUP = 128  # operations in one transaction: how long the first one waits, and how many wake together
+MAX_GROUP = 128  # operations in one transaction, beyond which none is added: how long the first one waits
+PATIENCE = 0.02  # seconds that `give_way` waits
 STATEMENTS = 256  # that stay prepared: more than the store has for workers, so that none is parsed twice
 READERS = 3
 READ_SECONDS = 5.0  # that a reading may take: who looks at a page waits no longer either
@@ -80,20 +82,22 @@ def at_once(answer: Callable[[], None]) -> None:
     answer()
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
+    """An operation that is to be written, with its Future and what `Database.write` takes besides."""
+
     operation: Operation[Any]
     future: "Future[Any]"
-    then: Optional[Callable[[Any], None]]
-    undone: Optional[Callable[[sqlite3.Connection], None]]
-    deliver: Deliver
-    settle: Optional[Settle]
-    repeats: bool
+    then: Optional[Callable[[Any], None]] = None
+    undone: Optional[Callable[[sqlite3.Connection], None]] = None
+    deliver: Deliver = at_once
+    settle: Optional[Settle] = None
+    repeats: bool = False
 
 
 class _Answer(NamedTuple):
     """What becomes of a task: its value, or the exception in `problem`."""
 
-    task: _Task
+    task: Task
     value: Any
     problem: Optional[BaseException]
 
@@ -129,12 +133,14 @@ class Database:
         self._kept = kept
         self._way_out = way_out
         self.journal_mode = "DELETE" if filesystems.is_network(path) else "WAL"
-        self._tasks: "queue.SimpleQueue[Optional[_Task]]" = queue.SimpleQueue()
+        self._tasks: "queue.SimpleQueue[Optional[Sequence[Task]]]" = queue.SimpleQueue()
         try:
             self._writer_connection = self._open_writer()
         except damage.ERRORS as error:
             raise self._storage_error(error) from error
         self._closed = False
+        self._at_small_ones = threading.Lock()  # held by the writer while operations run that `repeats`
+        self._patient = True
         self._following = threads.Reported("what was to follow a change of %s was not done" % path, log.error)
         try:
             self._readers = Readers(self._open_reader, self._storage_error, "jd-reader", READERS)
@@ -160,11 +166,30 @@ class Database:
         none has a savepoint, for which SQLite copies each page that changes; if one fails, all are run once
         more, each with its own.
         """
+        future: "Future[T]" = Future()
+        self.enter([Task(operation, future, then, undone, deliver, settle, repeats)])
+        return future
+
+    def enter(self, tasks: Sequence[Task]) -> None:
+        """`write` for some operations, one after the other, in one commit."""
         if self._closed:
             raise StorageError("the database is closed: %s" % self.path)
-        future: "Future[T]" = Future()
-        self._tasks.put(_Task(operation, future, then, undone, deliver, settle, repeats))
-        return future
+        self._tasks.put(tasks)
+
+    def give_way(self) -> None:
+        """Wait while operations run that `repeats`, for PATIENCE at most, and not again for those for which
+        that was too short.
+
+        For a thread that has much to do: SQLite lets go of Python's interpreter some hundred times for a
+        result with a claim, and to have it handed to another thread and back costs more than to be done
+        first. Only one of both can go on anyway.
+        """
+        if not self._at_small_ones.locked():
+            self._patient = True
+        elif self._patient:
+            self._patient = self._at_small_ones.acquire(timeout=PATIENCE)
+            if self._patient:
+                self._at_small_ones.release()
 
     def read(self, operation: Operation[T], seconds: float = READ_SECONDS) -> "Future[T]":
         """Run an operation that changes nothing, on what is committed.
@@ -257,38 +282,40 @@ class Database:
 
     def _write_loop(self) -> None:
         while True:
-            task = self._tasks.get()
-            if task is None:
+            tasks = self._tasks.get()
+            if tasks is None:
                 return
-            group = [task]
+            group = list(tasks)
             ending = False
             while len(group) < MAX_GROUP:
                 try:
-                    task = self._tasks.get_nowait()
+                    tasks = self._tasks.get_nowait()
                 except queue.Empty:
                     break
-                if task is None:
+                if tasks is None:
                     ending = True
                     break
-                group.append(task)
+                group += tasks
             self._write_group(group)
             if ending:
                 return
 
-    def _write_group(self, tasks: List[_Task]) -> None:
+    def _write_group(self, tasks: List[Task]) -> None:
         connection = self._writer_connection
         # Whoever gave up waiting before it began need not have it done.
         group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
         if not group:
             return
-        begun: List[_Task] = []
+        begun: List[Task] = []
         try:
             self._roll_back(connection)  # what could not be undone before
-            apart = len(group) > 1 and not all(task.repeats for task in group)
-            answers = (self._run_all(connection, group, begun, apart)
-                       or self._run_all(connection, group, begun, True))
+            small = all(task.repeats for task in group)
+            with self._at_small_ones if small else nullcontext():
+                answers = (self._run_all(connection, group, begun, len(group) > 1 and not small)
+                           or self._run_all(connection, group, begun, True))
+                if connection.in_transaction:
+                    _settle(connection, answers)
             if connection.in_transaction:
-                _settle(connection, answers)
                 killpoint("database.before-commit")
                 connection.execute("COMMIT")
                 killpoint("database.after-commit")
@@ -315,17 +342,17 @@ class Database:
         except Exception:
             pass  # the next transaction says what is wrong
 
-    def _undo_all(self, connection: sqlite3.Connection, begun: List[_Task]) -> None:
+    def _undo_all(self, connection: sqlite3.Connection, begun: List[Task]) -> None:
         self._roll_back(connection)
         while begun:
             self._undo(connection, begun.pop())
 
-    def _undo(self, connection: sqlite3.Connection, task: _Task) -> None:
+    def _undo(self, connection: sqlite3.Connection, task: Task) -> None:
         if task.undone is not None:
             with self._following:
                 task.undone(connection)
 
-    def _run_all(self, connection: sqlite3.Connection, group: List[_Task], begun: List[_Task],
+    def _run_all(self, connection: sqlite3.Connection, group: List[Task], begun: List[Task],
                  apart: bool) -> List[_Answer]:
         """Run the operations of a group, each in a savepoint where they are to be undone `apart`. Without
         answers one of several has failed that have none, and all were undone."""
@@ -341,7 +368,7 @@ class Database:
             answers.append(answer)
         return answers
 
-    def _run(self, connection: sqlite3.Connection, task: _Task, apart: bool) -> _Answer:
+    def _run(self, connection: sqlite3.Connection, task: Task, apart: bool) -> _Answer:
         """Run one operation; a failed statement is the operation's own failure.
 
         A full disk or an I/O error may make SQLite end the whole transaction: that is the

@@ -41,6 +41,23 @@ def test_each_that_is_ready_has_its_turn_before_one_has_a_second(selector: FewAt
     assert all(events == selectors.EVENT_READ for some in turns_taken for _, events in some)
 
 
+def test_it_gives_way_before_each_turn(ready: List[socket.socket]) -> None:
+    given_way: List[bool] = []
+    with FewAtOnce(lambda: given_way.append(True)) as selector:
+        for sock in ready:
+            selector.register(sock, selectors.EVENT_READ)
+        for turn in range(5):
+            selector.select(0)
+            assert len(given_way) == turn + 1
+
+    async def main() -> int:
+        before = len(given_way)
+        await asyncio.sleep(0)
+        return len(given_way) - before
+
+    assert turns.run(main(), lambda: given_way.append(True)) == 1
+
+
 def test_of_one_that_is_gone_or_waits_for_something_else_nothing_is_told(
         selector: FewAtOnce, ready: List[socket.socket]) -> None:
     seen = {key.fd for key, _ in selector.select(0)}

@@ -242,12 +242,10 @@ def test_the_loop_is_woken_once_for_each_commit(run: Run, monkeypatch: pytest.Mo
             gate.wait(60)
 
         blocking = asyncio.ensure_future(bench.experiment.write(block))
-        await asyncio.sleep(0)
-        assert started.wait(60)
+        assert await loop.run_in_executor(None, started.wait, 60)
         monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
         several = [asyncio.ensure_future(bench.experiment.write(lambda t: None)) for _ in range(50)]
-        await asyncio.sleep(0)
-        gate.set()
+        loop.call_soon(gate.set)
         await asyncio.gather(blocking, *several)
         assert len(woken) == 2  # the one that was being written, and those that waited for it
     run(scenario)

@@ -12,6 +12,7 @@ import pytest
 from jd.errors import StorageError
 from jd.files import filesystems
 from jd.server.store.schema import MIGRATIONS
+from jd.storage import database
 from jd.storage.database import Database, add_json, extracted
 
 
@@ -247,6 +248,55 @@ def test_a_cancelled_operation_is_not_done(db: Database) -> None:
         assert doomed.cancel()
     db.write(put("after", "1")).result(10)
     assert db.read(get_all).result(10) == {"after": "1"}
+
+
+@contextmanager
+def writing_until(db: Database, gate: threading.Event, repeats: bool) -> Iterator[None]:
+    """An operation has begun; it goes on until `gate` is set, which happens a moment later."""
+    started = threading.Event()
+
+    def operation(_connection: sqlite3.Connection) -> None:
+        started.set()
+        gate.wait(60)
+
+    written = db.write(operation, repeats=repeats)
+    assert started.wait(60)
+    later = threading.Timer(0.2, gate.set)
+    later.start()
+    try:
+        yield
+    finally:
+        gate.set()
+        written.result(10)
+        later.cancel()
+        later.join(60)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_who_gives_way_waits_for_small_operations_only(db: Database, repeats: bool,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "PATIENCE", 60.0)
+    db.give_way()  # nothing is being done
+    gate = threading.Event()
+    with writing_until(db, gate, repeats):
+        db.give_way()
+        assert gate.is_set() == repeats
+
+
+def test_who_has_given_way_for_long_enough_does_not_again_for_the_same(
+        db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    with writing_until(db, gate, True):
+        monkeypatch.setattr(database, "PATIENCE", 0.001)
+        db.give_way()
+        monkeypatch.setattr(database, "PATIENCE", 60.0)
+        db.give_way()
+        assert not gate.is_set()
+    db.give_way()
+    gate = threading.Event()
+    with writing_until(db, gate, True):
+        db.give_way()
+        assert gate.is_set()
 
 
 def test_close_finishes_what_is_queued(tmp_path: Path) -> None:

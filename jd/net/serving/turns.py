@@ -10,7 +10,7 @@ import gc
 import selectors
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Coroutine, Dict, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, Coroutine, Dict, List, Optional, Tuple, TypeVar
 
 T = TypeVar("T")
 
@@ -24,16 +24,21 @@ GROWN_BY = 200_000  # more, are not for what the server does: there may be garba
 
 
 class FewAtOnce(selectors.DefaultSelector):
-    """Tells AT_ONCE of those that are ready, and the others when it is asked again: each in its turn."""
+    """Tells AT_ONCE of those that are ready, and the others when it is asked again: each in its turn.
 
-    def __init__(self) -> None:
+    `give_way` is called before something is told, and may wait a moment for what is more urgent."""
+
+    def __init__(self, give_way: Optional[Callable[[], None]] = None) -> None:
         super().__init__()
+        self._give_way = give_way
         self._left: Dict[int, int] = {}  # events by descriptor
 
     def select(self, timeout: Optional[float] = None) -> List[Tuple[selectors.SelectorKey, int]]:
         """As that of the standard library."""
+        ready = [] if self._left else super().select(timeout)
+        if self._give_way is not None:
+            self._give_way()
         if not self._left:
-            ready = super().select(timeout)
             if len(ready) <= AT_ONCE:
                 return ready
             self._left = {key.fd: events for key, events in ready}
@@ -47,9 +52,10 @@ class FewAtOnce(selectors.DefaultSelector):
         return key
 
 
-def run(main: "Coroutine[Any, Any, T]") -> T:
-    """`asyncio.run` with such a loop."""
-    loop, threads = asyncio.SelectorEventLoop(FewAtOnce()), ThreadPoolExecutor(thread_name_prefix="asyncio")
+def run(main: "Coroutine[Any, Any, T]", give_way: Optional[Callable[[], None]] = None) -> T:
+    """`asyncio.run` with such a loop, which calls `give_way` in each turn before it goes on."""
+    loop = asyncio.SelectorEventLoop(FewAtOnce(give_way))
+    threads = ThreadPoolExecutor(thread_name_prefix="asyncio")
     loop.set_default_executor(threads)
     asyncio.set_event_loop(loop)
     sparing, before = _Sparing(), gc.get_threshold()

@@ -112,7 +112,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
 
         if link is not None:
             link.connect()
-        return turns.run(serve())
+        return turns.run(serve(), experiment.database.give_way)
 
 
 def _tls(values: Mapping[str, Any]) -> Optional[ssl.SSLContext]:
