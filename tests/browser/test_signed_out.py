@@ -26,6 +26,7 @@ def test_what_is_typed_stays_and_what_was_asked_is_answered(browser: Browser, da
     browser.keys(PIN + ENTER)
     browser.wait(AGAIN + ".length === 0")
     browser.click("dialog.create button", "Create 2 jobs")
+    browser.wait("document.querySelector('dialog.create') === null")  # whose preview has the values as well
     browser.wait_text("0.2")
     assert dashboard.counts() == {"PENDING": 2}
 
