@@ -7,20 +7,22 @@ together, and then the loop has nothing to do that would take the interpreter fr
 """
 
 import asyncio
-from typing import Callable, List
+from typing import List
 
 from jd.errors import StorageError
 from jd.net.serving import inloop
-from jd.storage.database import MAX_GROUP, Database, Task
+from jd.storage.database import MAX_GROUP, Database, Deliver, Task
 
 LONGEST = 0.02  # seconds that an operation waits for others, where each turn brings one
 
 
 class Gathering:
-    """Between one event loop and the thread that writes. All but `flush` is for the loop's thread."""
+    """Between one event loop and the thread that writes. All but `flush` and `deliver` is for the loop's
+    thread; `deliver` brings answers from any, those of one commit in a turn of the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         self.loop = loop
+        self.deliver: Deliver = inloop.InTurn(loop)
         self._database = database
         self._tasks: List[Task] = []
         self._since = 0.0
@@ -48,7 +50,3 @@ class Gathering:
             for task in tasks:
                 if task.future.set_running_or_notify_cancel():
                     task.future.set_exception(error)
-
-    def deliver(self, call: Callable[[], None]) -> None:
-        """Have the loop call something; in any thread."""
-        inloop.call(self.loop, call)

@@ -6,11 +6,13 @@ command thousands of heartbeats look up what they are told.
 
 import asyncio
 import sqlite3
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
+from jd.errors import StorageError
 from jd.net.serving import inloop
-from jd.storage.database import Database
+from jd.storage.database import Database, Deliver, at_once
 
 T = TypeVar("T")
 _Asked = Tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
@@ -18,58 +20,52 @@ _Asked = Tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
 class LookUps:
     """Operations that find a few rows by an index. If one of a turn fails, each is run by itself: the others
-    have their values."""
+    have their values. Those of one turn are answered in one turn, and no more of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._deliver: Deliver = at_once
         self._asked: List[_Asked] = []
 
     def ask(self, operation: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
         """Run an operation after this turn of the loop. Who gives up cancels the Future."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop or not self._asked:
-            self._loop, self._asked = loop, []
+        if self._loop is not loop:
+            self._loop, self._deliver, self._asked = loop, inloop.InTurn(loop), []
+        if not self._asked:
             loop.call_soon(self._begin)
         answer: "asyncio.Future[T]" = loop.create_future()
         self._asked.append((operation, answer))
         return answer
 
     def _begin(self) -> None:
-        asked = [one for one in self._asked if not one[1].done()]
-        self._asked = []
-        if len(asked) <= 1:
-            for operation, answer in asked:
-                self._run(operation, answer)
-            return
-        together: "asyncio.Future[List[Any]]" = asyncio.get_running_loop().create_future()
-        together.add_done_callback(partial(self._give, asked))
-        self._run(lambda db: [operation(db) for operation, _ in asked], together)
+        asked, self._asked = self._asked, []
+        self._run([one for one in asked if not one[1].done()])
 
-    def _give(self, asked: List[_Asked], together: "asyncio.Future[List[Any]]") -> None:
-        if together.exception() is not None:
-            for operation, answer in asked:
-                self._run(operation, answer)
+    def _run(self, asked: List[_Asked]) -> None:
+        if not asked:
             return
-        for (_, answer), value in zip(asked, together.result()):
-            if not answer.done():
-                answer.set_result(value)
-
-    def _run(self, operation: Callable[[sqlite3.Connection], Any], answer: "asyncio.Future[Any]") -> None:
         try:
-            reading = inloop.awaited(self._database.look_up(operation))
-        except Exception as error:
-            if not answer.done():
+            found = self._database.look_up(lambda db: [operation(db) for operation, _ in asked])
+        except StorageError as error:
+            for _, answer in asked:
                 answer.set_exception(error)
             return
-        reading.add_done_callback(partial(_pass_on, answer))
+        deliver = self._deliver
+        found.add_done_callback(lambda done: deliver(partial(self._give, asked, done)))
 
-
-def _pass_on(answer: "asyncio.Future[Any]", reading: "asyncio.Future[Any]") -> None:
-    problem = reading.exception()
-    if answer.done():
-        return
-    if problem is None:
-        answer.set_result(reading.result())
-    else:
-        answer.set_exception(problem)
+    def _give(self, asked: List[_Asked], found: "Future[List[Any]]") -> None:
+        problem = found.exception()
+        if problem is not None and len(asked) > 1:
+            for one in asked:
+                if not one[1].done():
+                    self._run([one])
+            return
+        for number, (_, answer) in enumerate(asked):
+            if answer.done():
+                continue
+            if problem is None:
+                answer.set_result(found.result()[number])
+            else:
+                answer.set_exception(problem)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from typing import Any, List
 
@@ -74,3 +75,48 @@ def test_a_loop_ends_after_what_it_has_given_to_threads() -> None:
         asyncio.get_running_loop().call_soon(go_on.set)
     turns.run(main())
     assert over.is_set()
+
+
+def test_each_turn_calls_one_of_what_threads_hand_over_in_its_order() -> None:
+    async def main() -> List[int]:
+        in_turn, turn = inloop.InTurn(asyncio.get_running_loop()), 0
+        called: List[int] = []
+        for _ in range(3):
+            in_turn(lambda: called.append(turn))
+        while len(called) < 3:
+            await asyncio.sleep(0)
+            turn += 1
+        in_turn(lambda: called.append(-1))  # when there is nothing left it begins again
+        while len(called) < 4:
+            await asyncio.sleep(0)
+        return called
+    first, second, third, last = asyncio.run(main())
+    assert (second, third, last) == (first + 1, first + 2, -1)
+
+
+def test_nothing_is_lost_that_several_threads_hand_over_at_once() -> None:
+    called: List[int] = []
+
+    async def main() -> None:
+        in_turn = inloop.InTurn(asyncio.get_running_loop())
+        with ThreadPoolExecutor(8) as threads:
+            for number in range(2000):
+                threads.submit(in_turn, partial(called.append, number))
+        while len(called) < 2000:
+            await asyncio.sleep(0)
+    asyncio.run(asyncio.wait_for(main(), 20))
+    assert sorted(called) == list(range(2000))
+
+
+def test_one_that_raises_keeps_no_other() -> None:
+    def fail() -> None:
+        raise ValueError("odd")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)
+        in_turn, called = inloop.InTurn(loop), asyncio.Event()
+        in_turn(fail)
+        in_turn(called.set)
+        await asyncio.wait_for(called.wait(), 20)
+    asyncio.run(main())

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
@@ -97,3 +98,32 @@ def test_what_a_loop_has_left_keeps_nobody_of_the_next_one_waiting(database: Dat
     loop.run_forever()
     loop.close()
     assert asyncio.run(ask()) == 9
+
+
+def test_those_of_several_turns_are_answered_in_several(monkeypatch: pytest.MonkeyPatch,
+                                                        database: Database) -> None:
+    """However long the loop was busy meanwhile."""
+    found: List["Future[Any]"] = []
+
+    def look_up(_operation: Callable[[sqlite3.Connection], Any]) -> "Future[Any]":
+        found.append(Future())
+        return found[-1]
+    monkeypatch.setattr(database, "look_up", look_up)
+
+    async def ask() -> List[int]:
+        look_ups, turn = LookUps(database), 0
+        answered: List[int] = []
+        for _ in range(3):
+            for _ in range(2):
+                look_ups.ask(squared(2)).add_done_callback(lambda _: answered.append(turn))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert len(found) == 3
+        for one in found:
+            one.set_result([4, 4])
+        while len(answered) < 6:
+            await asyncio.sleep(0)
+            turn += 1
+        return answered
+    answered = asyncio.run(asyncio.wait_for(ask(), 20))
+    assert [answered.count(turn) for turn in sorted(set(answered))] == [2, 2, 2]

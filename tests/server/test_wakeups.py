@@ -247,7 +247,8 @@ def test_the_loop_is_woken_once_for_each_commit(run: Run, monkeypatch: pytest.Mo
         several = [asyncio.ensure_future(bench.experiment.write(lambda t: None)) for _ in range(50)]
         loop.call_soon(gate.set)
         await asyncio.gather(blocking, *several)
-        assert len(woken) == 2  # the one that was being written, and those that waited for it
+        # The one that was being written, and those that waited for it, unless that was in the same moment.
+        assert 1 <= len(woken) <= 2
     run(scenario)
 
 

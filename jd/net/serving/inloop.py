@@ -5,9 +5,11 @@ two raises, and its traceback is printed although nobody waits any more.
 """
 
 import asyncio
+import threading
+from collections import deque
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Deque, TypeVar
 
 T = TypeVar("T")
 
@@ -18,6 +20,32 @@ def call(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(callback)
     except RuntimeError:
         pass  # it is closed: nobody waits any more
+
+
+class InTurn:
+    """Given a callback, from any thread, has it called in a loop: one in each turn of it, in their order.
+    Each may wake many, and after a turn that was long there are several."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._callbacks: "Deque[Callable[[], None]]" = deque()
+        self._lock = threading.Lock()
+        self._goes_on = False  # the next turn calls one
+
+    def __call__(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            self._callbacks.append(callback)
+            begins, self._goes_on = not self._goes_on, True
+        if begins:
+            call(self._loop, self._next)
+
+    def _next(self) -> None:
+        with self._lock:
+            callback = self._callbacks.popleft()
+            goes_on = self._goes_on = bool(self._callbacks)
+        if goes_on:
+            self._loop.call_soon(self._next)
+        callback()
 
 
 def awaited(work: "Future[T]") -> "asyncio.Future[T]":
