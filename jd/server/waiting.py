@@ -13,6 +13,7 @@ Whom something concerns that was written is called here only (`WaitingRoom.tell`
 """
 
 import asyncio
+import gc
 import heapq
 from collections import OrderedDict, deque
 from typing import Awaitable, Deque, Dict, List, Optional, Tuple, TypeVar
@@ -25,6 +26,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 AT_ONCE = 64
+WAITS = 256  # that begin or end until garbage is looked for
 _FEW = 64  # entries that are not worth tidying up
 
 
@@ -124,9 +126,17 @@ class Ticket:
 
         Returns early when the heartbeat is superseded."""
         if not self.called:
-            self._future = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._future], timeout=max(0.0, seconds))
-            self._future = None
+            self._room.look_for_garbage()
+            loop = asyncio.get_running_loop()
+            self._future = loop.create_future()
+            # `asyncio.wait` would make a dozen objects more for each.
+            timer = loop.call_later(max(0.0, seconds), _end, self._future)
+            try:
+                await self._future
+            finally:
+                timer.cancel()
+                self._future = None
+                self._room.look_for_garbage()
         return self.called
 
     async def look(self, answer: Awaitable[T]) -> T:
@@ -157,9 +167,7 @@ class Wakes:
 
     def _wake_some(self) -> None:
         for _ in range(min(AT_ONCE, len(self._waiting))):
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            _end(self._waiting.popleft())
         if self._waiting:
             self._waiting[0].get_loop().call_soon(self._wake_some)
 
@@ -176,6 +184,7 @@ class WaitingRoom:
         # are passed over once. So a call costs the same however many were called before.
         self._line: List[Tuple[int, Ticket]] = []
         self._came = 0
+        self._waits = 0  # that have begun or ended since garbage was looked for
         self._all_looked = 0  # at so many changes all have looked, or are called to
         self.watching = Watching(self.call_job)
         self.logs = WorkerLogs(self.nudge)
@@ -187,6 +196,15 @@ class WaitingRoom:
                job_id: Optional[int] = None, leaves_when_empty: bool = False) -> Ticket:
         """A ticket for one heartbeat of a worker, which may want to know when no job is left."""
         return Ticket(self, worker_id, session, idle, job_id, leaves_when_empty)
+
+    def look_for_garbage(self) -> None:
+        """A heartbeat begins to wait, or has waited. The collector counts what was made less what is gone.
+        Where thousands are answered and come again that is little, and in the end it looks at all that is new
+        at once: so it is told to look before that is much. What is not held is gone a moment later."""
+        self._waits += 1
+        if self._waits == WAITS:
+            self._waits = 0
+            gc.collect(0)
 
     def add(self, ticket: Ticket) -> None:
         """Take in a heartbeat."""
@@ -281,6 +299,11 @@ class WaitingRoom:
         self.closed = True
         for worker_id in tuple(self._of_worker):
             self.call_worker(worker_id)
+
+
+def _end(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _remove(tickets: Dict[K, Dict[Ticket, None]], key: K, ticket: Ticket) -> None:

@@ -1,6 +1,7 @@
 """What is written is told, after the commit, to those who wait for it."""
 
 import asyncio
+import gc
 import threading
 from pathlib import Path
 from typing import Any, Callable, Coroutine, Dict, List, Optional, Tuple
@@ -15,7 +16,7 @@ from jd.server.store.fleet import commands
 from jd.server.store.operators import batches, bulk
 from jd.server.store.policy import Policy
 from jd.server.store.transaction import Happened, Transaction
-from jd.server.waiting import AT_ONCE, Ticket, WaitingRoom
+from jd.server.waiting import AT_ONCE, WAITS, Ticket, WaitingRoom
 from tests.server.scenes import play
 from tests.server.test_held_claims import held
 from tests.server.test_watching import Bench
@@ -255,6 +256,34 @@ def test_the_loop_is_woken_once_for_each_commit(run: Run, monkeypatch: pytest.Mo
 def room_of(count: int) -> Tuple[WaitingRoom, List[Ticket]]:
     room = WaitingRoom()
     return room, [room.ticket("w%d" % number).__enter__() for number in range(count)]
+
+
+def test_garbage_is_looked_for_before_there_is_much_where_many_are_answered_and_come_again() -> None:
+    """The collector by itself counts what was made less what is gone, which is nothing then."""
+    looked: List[int] = []
+
+    def watch(phase: str, about: Dict[str, int]) -> None:
+        if phase == "start":
+            looked.append(about["generation"])
+
+    async def scene() -> None:
+        room = WaitingRoom()
+        for _ in range(WAITS):
+            with room.ticket("w") as ticket:
+                waiting = asyncio.ensure_future(ticket.wait(60))
+                while ticket._future is None:
+                    await asyncio.sleep(0)
+                ticket.call()
+                assert await waiting
+
+    gc.disable()  # but where it is told to
+    gc.callbacks.append(watch)
+    try:
+        asyncio.run(scene())
+    finally:
+        gc.callbacks.remove(watch)
+        gc.enable()
+    assert looked == [0, 0]  # as many have begun to wait, and as many have waited
 
 
 def test_a_call_costs_the_same_however_many_were_called_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ which takes half a second where thousands of heartbeats are held.
 import asyncio
 import gc
 import selectors
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Callable, Coroutine, Dict, List, Optional, Tuple, TypeVar
@@ -16,11 +17,11 @@ T = TypeVar("T")
 
 AT_ONCE = 16  # descriptors that are looked at in one turn: fewer than answers that go out in one
 # Of the collector: it leaves alone what requests that are under way have made, which is gone a moment later.
-# A full collection, which is one of what is new, comes early and takes twenty milliseconds.
-THRESHOLDS = (10_000, 1, 1)
-WHOLE = 100  # full collections, of some 40,000 objects each
-GROWN = 1.25  # times as many objects as before, and
-GROWN_BY = 200_000  # more, are not for what the server does: there may be garbage among them
+# A collection is one of what is new, and takes ten milliseconds.
+THRESHOLD = 20_000
+WHOLE = 100  # collections
+GROWN = 1.25  # times as many blocks of memory as before, and
+GROWN_BY = 500_000  # more, are not for what the server does: there may be garbage among them
 
 
 class FewAtOnce(selectors.DefaultSelector):
@@ -58,9 +59,10 @@ def run(main: "Coroutine[Any, Any, T]", give_way: Optional[Callable[[], None]] =
     threads = ThreadPoolExecutor(thread_name_prefix="asyncio")
     loop.set_default_executor(threads)
     asyncio.set_event_loop(loop)
-    sparing, before = _Sparing(), gc.get_threshold()
+    sparing, before = _Sparing(loop), gc.get_threshold()
+    gc.freeze()  # what was imported stays
     gc.callbacks.append(sparing)
-    gc.set_threshold(*THRESHOLDS)
+    gc.set_threshold(THRESHOLD)
     try:
         return loop.run_until_complete(main)
     finally:
@@ -76,30 +78,35 @@ def run(main: "Coroutine[Any, Any, T]", give_way: Optional[Callable[[], None]] =
 
 
 class _Sparing:
-    """Called by the collector: what has survived a full collection is not looked at again. It goes when
+    """Called by the collector: what has survived a collection is not looked at again. It goes when
     nothing refers to it any more, which needs no collector. What only refers to itself, such as a closed TLS
-    connection, stays until there are many more objects than WHOLE full collections before: then all are
-    looked at. That takes half a second with thousands of workers, and does not come while these are as many.
+    connection, stays until there is much more than WHOLE collections before: then all is looked at. That
+    takes half a second with thousands of workers, and does not come while these are as many.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._spared = 0
-        self._before: Optional[int] = None  # objects, since all were looked at
+        self._before: Optional[int] = None  # blocks, since all were looked at
 
     def __call__(self, phase: str, about: Dict[str, int]) -> None:
-        if about["generation"] != 2:
+        if phase != "stop":
             return
-        if phase == "stop":
-            gc.freeze()
-            self._spared += 1
-        elif self._spared >= WHOLE:
+        gc.freeze()
+        self._spared += 1
+        if self._spared == WHOLE:
             self._spared = 0
-            now, before = gc.get_freeze_count(), self._before
+            now, before = sys.getallocatedblocks(), self._before
             if before is None:
                 self._before = now
             elif now > GROWN * before + GROWN_BY:
                 self._before = None
-                gc.unfreeze()
+                self._loop.call_soon_threadsafe(_look_at_all)  # not while it is at it
+
+
+def _look_at_all() -> None:
+    gc.unfreeze()
+    gc.collect()
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
