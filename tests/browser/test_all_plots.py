@@ -58,6 +58,25 @@ return new Promise((told) => {
   look();
 });
 """
+# How many tables take a plot's place when asked for, and how often it is drawn when they are left.
+DRAWN = PLOTS + """
+let drawn = 0;
+const plot = [...plots][arguments[0]];
+const toggle = () => plot.closest("section").querySelector(".card-head > button:last-child").click();
+const frames = (n) => new Promise((over) => {
+  const next = (left) => (left ? requestAnimationFrame(() => next(left - 1)) : over());
+  next(n);
+});
+return (async () => {
+  toggle();
+  await frames(4);
+  const tables = plot.querySelectorAll("table").length;
+  new MutationObserver(() => { drawn += 1; }).observe(plot, {childList: true});
+  toggle();
+  await frames(6);
+  return [tables, drawn];
+})();
+"""
 SURFACE = "document.querySelector('%s .surface') !== null"
 OF_TWO = ["Mean loss by lr and opt", "All parameters"]
 # Each page, what says that it is there, the plots that it has, and whether Enter on the first follows a mark.
@@ -128,3 +147,11 @@ def test_each_has_the_keyboard_and_a_table(browser: Browser, dashboard: Dashboar
             assert browser.path == path
     pages = browser.run("return [...document.querySelectorAll('.nav a')].map((one) => one.pathname)")
     assert set(pages) <= {path.partition("?")[0] for path, _, _, _ in PAGES}
+
+
+def test_a_plot_is_drawn_once_when_its_table_is_left(browser: Browser, dashboard: Dashboard) -> None:
+    """Drawn once more a moment later it took away what somebody was told of it meanwhile."""
+    sweep(dashboard)
+    browser.go(dashboard.page + "/results?metric=loss&x=depth")
+    browser.wait(SURFACE % ".plot-heat")
+    assert [browser.run(DRAWN, at) for at in range(3)] == [[1, 1]] * 3

@@ -50,10 +50,12 @@ export function plot({title, name, tools, draw, rows}) {
   }
 
   function fill() {
+    // A table has other margins than a plot: measured before, a plot would be drawn as wide as the table was,
+    // and once more soon after.
+    node.classList.toggle("tabular", tabular);
     width = box.clientWidth;
     if (!width) return;
     toggle.textContent = tabular ? "Show as plot" : "Show as table";
-    node.classList.toggle("tabular", tabular);
     keeping(box, () => {
       box.replaceChildren();
       if (!tabular) {
