@@ -77,7 +77,26 @@ return (async () => {
   return [tables, drawn];
 })();
 """
+# Where a plot is that can be pointed at.
+PLACE = PLOTS + """
+const edge = [...plots][arguments[0]].querySelector("svg[tabindex='0']").getBoundingClientRect();
+return [edge.left, edge.top, edge.width, edge.height];
+"""
+# Whether a plot is drawn anew when it should be, and what it tells then.
+AGAIN = PLOTS + """
+const plot = [...plots][arguments[0]], text = (one) => (one ? one.textContent.replace(/\\s+/g, "") : "");
+const surface = plot.querySelector("svg[tabindex='0']");
+dispatchEvent(new Event("afterprint"));
+return new Promise((told) => {
+  const next = (left) => {
+    if (left) return requestAnimationFrame(() => next(left - 1));
+    return told([!surface.isConnected, text(plot.querySelector(".tip:not([hidden])"))]);
+  };
+  next(4);
+});
+"""
 SURFACE = "document.querySelector('%s .surface') !== null"
+OTHERS = ["/jobs", "/workers?worker=" + WORKER]  # pages whose plots have cards of their own
 OF_TWO = ["Mean loss by lr and opt", "All parameters"]
 # Each page, what says that it is there, the plots that it has, and whether Enter on the first follows a mark.
 PAGES: List[Tuple[str, str, List[str], bool]] = [
@@ -155,3 +174,73 @@ def test_a_plot_is_drawn_once_when_its_table_is_left(browser: Browser, dashboard
     browser.go(dashboard.page + "/results?metric=loss&x=depth")
     browser.wait(SURFACE % ".plot-heat")
     assert [browser.run(DRAWN, at) for at in range(3)] == [[1, 1]] * 3
+
+
+def test_what_is_told_stays_told_when_plots_are_drawn_anew(browser: Browser, dashboard: Dashboard) -> None:
+    """As when results come or day becomes night: the same mark to the keyboard, what a pointer rests on."""
+    sweep(dashboard)
+    for path, ready, titles, _ in PAGES:
+        if path in OTHERS:
+            continue
+        browser.go(dashboard.page + path)
+        browser.wait(ready)
+        for at, title in enumerate(titles):
+            browser.run(FOCUS, at)
+            browser.keys(LEFT + LEFT)
+            told = browser.run(TOLD, at)[0]
+            assert told and browser.run(AGAIN, at) == [True, told], (path, title)
+            browser.run("document.activeElement.blur()")
+            told = point(browser, at)
+            assert browser.run(AGAIN, at) == [True, told], (path, title)
+
+
+def test_a_bar_stays_told_while_jobs_end(browser: Browser, dashboard: Dashboard) -> None:
+    sweep(dashboard)
+    dashboard.create_jobs([{"lr": 1.0}, {"lr": 2.0}])
+    browser.go(dashboard.page + "/jobs")
+    browser.wait("document.querySelector('main .chart') !== null")
+    browser.run(FOCUS, 0)
+    browser.keys(LEFT + LEFT)
+    told = browser.run(TOLD, 0)[0]
+    finish_next(browser, dashboard, 32)
+    assert told.endswith("done7") and browser.run(TOLD, 0)[0] == told
+    browser.run("document.activeElement.blur()")
+    assert point(browser, 0).endswith("done25")
+    finish_next(browser, dashboard, 33)
+    assert browser.run(TOLD, 0)[0].endswith("done26")
+
+
+def test_the_job_that_is_told_stays_the_same_when_another_comes(browser: Browser,
+                                                                dashboard: Dashboard) -> None:
+    sweep(dashboard)
+    browser.go(dashboard.page + "/results?metric=loss&x=depth")
+    browser.wait("document.querySelectorAll('.plot-metric .point').length === 24")
+    browser.run(FOCUS, 0)
+    browser.keys(LEFT)
+    told = browser.run(TOLD, 0)[0]
+    dashboard.create_jobs([{"lr": 1.0, "opt": "sgd", "depth": 0}])
+    job = dashboard.claim(WORKER)["job_id"]
+    dashboard.upload(job, "result.json", b'{"loss": 99}')  # the worst of all is the first point of all
+    dashboard.finish(job)
+    browser.wait("document.querySelectorAll('.plot-metric .point').length === 25")
+    assert told.startswith("Job#") and browser.run(TOLD, 0)[0] == told
+
+
+def finish_next(browser: Browser, dashboard: Dashboard, done: int) -> None:
+    """End a job, until the chart of completions says that so many are done."""
+    dashboard.finish(dashboard.claim(WORKER)["job_id"])
+    browser.wait("document.querySelector('[aria-label=Completions] .legend').textContent === arguments[0]",
+                 "%d done" % done)
+
+
+def point(browser: Browser, at: int) -> str:
+    """Move the mouse over a plot until it tells something; what it tells."""
+    left, top, width, height = browser.run(PLACE, at)
+    for across in range(1, 40):
+        for down in range(1, 6):
+            browser.devtools("Input.dispatchMouseEvent", type="mouseMoved",
+                             x=left + width * (1 - across / 40), y=top + height * down / 6)
+            told = browser.run(TOLD, at)[0]
+            if told:
+                return str(told)
+    raise AssertionError("nothing is told of plot %d" % at)

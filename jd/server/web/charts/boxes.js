@@ -100,6 +100,7 @@ function point(surface, host, {marks, shown, data, column, ring, x, middle, row,
       const {x: across, y} = marks[mark - rows];
       return [across, y];
     },
+    name: (mark) => (mark < rows ? shown[mark].words : marks[mark - rows].id),
     tell: (mark) => {
       ring.classList.toggle("gone", mark < rows);
       return mark < rows ? tell(shown[mark]) : tellJob(marks[mark - rows]);

@@ -2,6 +2,7 @@
 
 import {button, el} from "../common.js";
 import {cut} from "../format.js";
+import {toldWithin} from "./telling.js";
 
 const LONGEST = 24;  // of what is chosen; the browser would cut the end, in which names differ
 
@@ -23,16 +24,17 @@ export function check(label, checked, onchange, disabled) {
 
 const CONTROLS = "a, button, input, select, [tabindex]";
 
-/** Change what is in a node: the control that has the focus keeps it, by its place, and boxes that scroll
- * stay where they are. */
+/** Change what is in a node: the control that has the focus keeps it, by its place, boxes that scroll stay
+ * where they are, and a drawing goes on telling what is pointed at. */
 export function keeping(node, change) {
   const at = [...node.querySelectorAll(CONTROLS)].indexOf(document.activeElement);
   const scrolls = [...node.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
-  const next = change() || node;
+  const goOn = toldWithin(node), next = change() || node;
   if (at >= 0) next.querySelectorAll(CONTROLS)[at]?.focus({preventScroll: true});
   [...next.querySelectorAll(".scroll")].forEach((box, index) => {
     if (scrolls[index]) [box.scrollLeft, box.scrollTop] = scrolls[index];
   });
+  goOn(next);
 }
 
 /** Fill a bar with controls, made only when `facts` are others than before: an open choice stays open while

@@ -37,6 +37,7 @@ export function dependencePlot(box, width, data, column, found, log) {
     near: (mx) => places.reduce((best, at) =>
       (best < 0 || Math.abs(px[at] - mx) < Math.abs(px[best] - mx) ? at : best), -1),
     place: (at) => [px[at], py(found.mean[at])],
+    name: (at) => found.values[at],
     tell: (at) => tipLines(column.name + " = " + text(found.values[at]), [
       ["mean", text(found.mean[at])],
       ["middle half", text(found.q1[at]) + " – " + text(found.q3[at])]]),

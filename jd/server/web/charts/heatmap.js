@@ -120,6 +120,10 @@ function point(surface, host, {made, area, frame, rowAt, data, columnX, columnY,
       const [x, y] = at(mark);
       return [area.left + (x + 0.5) * area.wide, rowAt(y)];
     },
+    name(mark) {
+      const [x, y] = at(mark);
+      return binText(across.bins[x]) + " " + binText(down.bins[y]);
+    },
     lit(mark) {
       const [x, y] = at(mark);
       frame.setAttribute("visibility", mark < 0 ? "hidden" : "visible");

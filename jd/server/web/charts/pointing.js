@@ -4,6 +4,7 @@ import {el} from "../common.js";
 import {cut} from "../format.js";
 import {tooltip} from "../svg.js";
 import {text} from "./drawing.js";
+import {telling} from "./telling.js";
 
 const ASIDE = 16, NARROW = 440;  // pixels from the mark to the tip; the width of a drawing on a phone
 
@@ -25,22 +26,32 @@ export const tipLines = (head, pairs) => el("div", {}, el("b", {}, head),
  * if there is one; `tell(mark)` a node; `open(mark)` follows it; `order(mark)` lists marks as the arrow keys
  * go through them from the present one, -1 for none; with `along(mark, by)` left and right give the mark
  * beside it instead; `lit(mark)` is called at each change, with -1 for none; `ring` is put around the mark.
+ * A drawing that takes the place of this one tells of the mark that is under the pointer then or, to the
+ * keyboard, of the one with the same `name(mark)`, in which newer jobs change nothing.
  * A finger's first touch tells, the second opens. Gives the function that hides the tip; its `again`
- * tells anew, where the mark is now, or of the mark that it is given. */
-export function pointing(surface, host, {near, place, tell, open, order, along, ring, lit}) {
+ * tells anew, where the mark is now. */
+export function pointing(surface, host, {
+  near, place, tell, open, order, along, ring, lit, name = (mark) => mark}) {
   const tip = tooltip(host), spoken = el("p", {class: "sr", "aria-live": "polite"});
   host.append(spoken);
-  let now = -1;
+  let now = -1, under;  // the mark that is told, and where the pointer is
+  const tells = telling(surface, ({pointer, mark, name: wanted}) => {
+    if (pointer) point(near(...pointer), pointer);
+    else point(order(mark).find((one) => name(one) === wanted) ?? -1);
+  });
   const leave = () => {
     now = -1;
+    tells(null);
     tip.hide();
     if (ring) ring.setAttribute("visibility", "hidden");
     if (lit) lit(-1);
     surface.classList.remove("on");
   };
   const point = (mark, pointer) => {
-    if (mark === now) return;
     if (mark < 0) return leave();
+    under = pointer;
+    tells({pointer, mark, name: name(mark)});
+    if (mark === now) return;
     now = mark;
     const [x, y] = place(mark, pointer);
     if (lit) lit(mark);
@@ -92,9 +103,10 @@ export function pointing(surface, host, {near, place, tell, open, order, along, 
     else return;
     event.preventDefault();
   });
-  leave.again = (mark = now) => {
+  leave.again = () => {
+    const mark = now;
     now = -1;
-    if (mark >= 0) point(mark);
+    if (mark >= 0) point(mark, under);
   };
   return leave;
 }

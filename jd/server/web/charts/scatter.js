@@ -103,6 +103,7 @@ function point(front, box, {points, data, column, ring, open}) {
       return best;
     },
     place: (mark) => [points[mark].x, points[mark].y],
+    name: (mark) => data.ids[points[mark].at],
     tell: (mark) => jobTip(data, points[mark].at, [column]),
     open: (mark) => open(data.ids[points[mark].at]),
     order() {

@@ -100,7 +100,7 @@ class ComparePage {
     // Who reads keeps the focus and the place while nothing is new.
     const told = JSON.stringify([this.jobs, missing]);
     this.missing = missing;
-    if (told !== this.drawn) this.draw();
+    if (told !== this.drawn) keeping(this.body, () => this.draw());
     this.drawn = told;
     this.curves.update(this.jobs).catch((error) => console.warn(error));
     return missing;

@@ -225,7 +225,8 @@ class BestView {
       beside(y, {...area, top: top + 4, height: area.height - 8,
         title: answer.metric + (range.log ? " (log scale)" : "")})), surface);
     pointing(surface, box, {ring, near: nearest(xs, ys), place: (at) => [xs[at], ys[at]],
-      tell: (at) => this.tell(at), open: (at) => go("/jobs/" + answer.ids[at]), order: () => answer.best});
+      name: (at) => answer.ids[at], tell: (at) => this.tell(at),
+      open: (at) => go("/jobs/" + answer.ids[at]), order: () => answer.best});
   }
 
   underneath(line, x, area) {

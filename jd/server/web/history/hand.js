@@ -1,14 +1,16 @@
 // What the timeline tells when somebody points at it, by pointer, finger and keys; and the choice of a range.
 
+import {telling} from "../charts/telling.js";
 import {el} from "../common.js";
 import {svg, tooltip} from "../svg.js";
 import {ROW} from "./painting.js";
 
 const DRAGGED = 6;  // pixels
 
-/** Make a surface tell. `rows` lists for each row its marks from left to right, {from, to, tell(), open()}
- * with places in pixels; `area` is {left, top, width}; `range(from, to)` is called with pixels of the area
- * after a drag. Arrow keys go from mark to mark and from row to row, Enter follows, Escape ends. */
+/** Make a surface tell. `rows` lists for each row its marks from left to right, {key, from, to, tell(),
+ * open()} with places in pixels, and a key that the mark has in later drawings as well; `area` is {left, top,
+ * width}; `range(from, to)` is called with pixels of the area after a drag. Arrow keys go from mark to mark
+ * and from row to row, Enter follows, Escape ends. */
 export function hand(surface, host, {rows, area, range}) {
   const tip = tooltip(host), spoken = el("p", {class: "sr", "aria-live": "polite"});
   const frame = svg("rect", {class: "timeline-frame", height: ROW - 4, rx: 2, visibility: "hidden"});
@@ -18,15 +20,23 @@ export function hand(surface, host, {rows, area, range}) {
   surface.append(frame, chosen);
   let now = null, began = null, touched = false;
 
+  const tells = telling(surface, ({pointer, key}) => {
+    const placeIn = (marks) => marks.findIndex((mark) => mark.key === key);
+    const row = rows.findIndex((marks) => placeIn(marks) >= 0);
+    if (pointer) seek(pointer);
+    else if (row >= 0) point(row, placeIn(rows[row]));
+  });
   const leave = () => {
     now = null;
+    tells(null);
     tip.hide();
     frame.setAttribute("visibility", "hidden");
     surface.classList.remove("on");
   };
-  const point = (row, place) => {
+  const point = (row, place, pointer) => {
     const mark = rows[row] && rows[row][place];
     if (!mark) return leave();
+    tells({pointer, key: mark.key});
     if (now && now.row === row && now.place === place) return undefined;
     now = {row, place};
     const x = area.left + mark.from, wide = Math.max(3, mark.to - mark.from), y = area.top + row * ROW;
@@ -55,9 +65,9 @@ export function hand(surface, host, {rows, area, range}) {
     });
     return best;
   };
-  const seek = (event) => {
-    const [x, y] = at(event), row = Math.floor(y / ROW);
-    point(row, near(row, x));
+  const seek = ([x, y]) => {
+    const row = Math.floor(y / ROW);
+    point(row, near(row, x), [x, y]);
   };
   const clamp = (x) => Math.max(0, Math.min(area.width, x));
 
@@ -69,7 +79,7 @@ export function hand(surface, host, {rows, area, range}) {
   });
   surface.addEventListener("pointermove", (event) => {
     if (event.pointerType === "touch") return;
-    if (began === null) return seek(event);
+    if (began === null) return seek(at(event));
     const [x] = at(event), from = clamp(Math.min(began, x)), to = clamp(Math.max(began, x));
     if (to - from < DRAGGED) return undefined;
     leave();
@@ -86,7 +96,7 @@ export function hand(surface, host, {rows, area, range}) {
       return;
     }
     const before = now && `${now.row} ${now.place}`;
-    seek(event);
+    seek(at(event));
     const told = now && before === `${now.row} ${now.place}`;
     // A finger's first touch tells, the second opens.
     if (now && (told || !touched)) rows[now.row][now.place].open?.();

@@ -211,17 +211,18 @@ class Timeline {
     const {answer} = this, mine = answer.spans.filter(([place]) => place === at);
     const until = (end) => (end === null ? answer.now : end);
     const jobs = mine.map(([, start, end, kind, verdict, job, number_]) => ({
-      from: x(start), to: x(until(end)), narrow: true, open: () => go("/jobs/" + job),
+      key: `attempt ${job} ${number_}`, from: x(start), to: x(until(end)), narrow: true,
+      open: () => go("/jobs/" + job),
       tell: () => tipLines(`Job #${job}, attempt ${number_}`, [["worker", row.name],
         ["began", moment(start)], [end === null ? "runs for" : "took", duration(until(end) - start)],
         ["verdict", verdict ? (verdict === "preempted" ? "given back" : verdict) : NAMES[KINDS[kind]]]])}));
     const idle = gaps(row.present, mine.map(([, start, end]) => [start, until(end)])).map(([from, to]) => ({
-      from: x(from), to: x(to),
+      key: `idle ${row.name} ${from}`, from: x(from), to: x(to),
       tell: () => tipLines("Idle", [["worker", row.name], ["from", moment(from)],
         ["for", duration(to - from)]])}));
     const events = answer.marks.filter(([name, , event]) => name === row.name && eventKind(event))
-      .map(([, when, event]) => ({from: x(when) - 2, to: x(when) + 2, narrow: true,
-        tell: () => tipLines(row.name, [[moment(when), event]])}));
+      .map(([, when, event]) => ({key: `event ${row.name} ${when}`, from: x(when) - 2, to: x(when) + 2,
+        narrow: true, tell: () => tipLines(row.name, [[moment(when), event]])}));
     return [...jobs, ...idle, ...events].sort((a, b) => a.from - b.from);
   }
 
@@ -237,7 +238,8 @@ class Timeline {
         ["idle", percent(1 - KINDS.reduce((all, _, kind) => all + (busy[kind]?.[place] || 0), 0) / present)]];
       if (failures[place]) lines.push(["failed or lost", number(failures[place])]);
       const near = zoomed([from, from + seconds], 10);
-      return [{from: place * step, to: (place + 1) * step, open: () => this.window(near),
+      return [{key: `cell ${row.name} ${place}`, from: place * step, to: (place + 1) * step,
+        open: () => this.window(near),
         tell: () => tipLines(`${cut(row.name, 40)}, ${moment(from)} for ${duration(seconds)}`, lines)}];
     });
   }

@@ -20,7 +20,7 @@ const KEPT = "completions";
 
 /** A card with the chart: {node, refresh(), close()}. */
 export function completions() {
-  let unit = kept() || "hour", host = "", data = null, loading = 0, told = null;
+  let unit = kept() || "hour", host = "", data = null, loading = 0;
   const plot = el("div", {class: "plot"}), said = el("p", {class: "legend grow"});
   const hosts = el("select", {"aria-label": "Host", hidden: true,
     onchange: () => { host = hosts.value; load(); }});
@@ -62,12 +62,7 @@ export function completions() {
   function draw() {
     if (!data || !plot.clientWidth) return;
     said.replaceChildren(...legend(data));
-    const time = told;  // where somebody is stays told while jobs end
-    keeping(plot, () => {
-      const again = drawing(data, plot, (at) => { told = at < 0 ? null : data.start + at * data.step; });
-      const at = time === null ? -1 : Math.round((time - data.start) / data.step);
-      if (at < data.done.length) again(at);
-    });
+    keeping(plot, () => drawing(data, plot));
     if (rows.open) {
       if (rows.children[1]) rows.children[1].remove();
       rows.append(asTable(data));
@@ -88,9 +83,8 @@ function legend(data) {
 const text = (data, at, format) =>
   new Intl.DateTimeFormat("en-GB", format).format(new Date((data.start + at * data.step) * 1000));
 
-// Put the chart into `plot`. `lit(at)` is told which bar is pointed at, -1 for none. Gives the function that
-// tells of a bar.
-function drawing(data, plot, lit) {
+// Put the chart into `plot`.
+function drawing(data, plot) {
   const width = plot.clientWidth - RIGHT, n = data.done.length, {label, every} = UNITS[data.unit];
   const totals = data.done.map((_, at) => KINDS.reduce((sum, kind) => sum + data[kind][at], 0));
   const most = Math.max(1, ...totals);
@@ -108,7 +102,7 @@ function drawing(data, plot, lit) {
   ...totals.map((_, at) => bar(data, at, along(at), step, up)),
   axisX(along, BASE, marks, (at) => text(data, at - 0.5, label)));
   plot.replaceChildren(chart);
-  return point(chart, plot, {data, totals, along, up, hover, lit}).again;
+  point(chart, plot, {data, totals, along, up, hover});
 }
 
 // One bar, its kinds above each other.
@@ -125,16 +119,17 @@ function bar(data, at, x, step, up) {
 }
 
 // Tell of the bar that is pointed at.
-function point(chart, plot, {data, totals, along, up, hover, lit}) {
+function point(chart, plot, {data, totals, along, up, hover}) {
   const {label} = UNITS[data.unit];
   const some = totals.map((_, at) => at).filter((at) => totals[at]);
   const day = (at) => (data.unit === "hour" ? text(data, at, DAY) + " " : "");
-  return pointing(chart, plot, {
+  pointing(chart, plot, {
     near: (x) => {
       const at = Math.floor(along.invert(x));
       return at >= 0 && at < totals.length ? at : -1;
     },
     place: (at) => [along(at + 0.5), up(totals[at])],
+    name: (at) => data.start + at * data.step,
     tell: (at) => tipLines(day(at) + text(data, at, label),
       KINDS.filter((kind) => data[kind][at] || kind === "done")
         .map((kind) => [kind, number(data[kind][at])])),
@@ -142,7 +137,6 @@ function point(chart, plot, {data, totals, along, up, hover, lit}) {
     // The keys begin at the newest.
     order: () => some.slice(-1).concat(some.slice(0, -1)),
     lit: (at) => {
-      lit(at);
       if (at >= 0) hover.setAttribute("x", along(at));
       hover.setAttribute("visibility", at < 0 ? "hidden" : "visible");
     },

@@ -1,6 +1,7 @@
 // One worker in a panel at the side: facts, the latest command step by step, metrics, log, recent jobs,
 // history.
 
+import {keeping} from "../charts/controls.js";
 import {ask, button, el, fail} from "../common.js";
 import {count, duration, number, status, when} from "../format.js";
 import {live} from "../live.js";
@@ -91,7 +92,7 @@ class Parts {
     if (before === key || (before !== undefined && place.contains(document.activeElement))) return;
     this.drawn[name] = key;
     const opened = Boolean(place.querySelector("details[open]"));
-    place.replaceChildren(...make().filter(Boolean));
+    keeping(place, () => place.replaceChildren(...make().filter(Boolean)));
     if (opened) place.querySelector("details").open = true;
   }
 

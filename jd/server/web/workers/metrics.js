@@ -124,6 +124,7 @@ function point(host, drawing, {times, values, x, y, mark, tell}) {
       return known.reduce((best, at) => (far(at) < far(best) ? at : best));
     },
     place: (at) => [x(times[at]) * wide(), y(values[at]) * high()],
+    name: (at) => times[at],
     tell,
     open: () => {},
     // The keys begin at the newest.

@@ -156,6 +156,7 @@ function drawAll(box, width, {view, state, open, changed}) {
       const all = line(at);
       return pointer || all[Math.floor(all.length / 2)];
     },
+    name: (at) => data.ids[at],
     tell: (at) => jobTip(data, at, []),
     open: (at) => open(data.ids[at]),
     order: () => view.selected.slice(0, 500),
