@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import sqlite3
 import threading
 import zipfile
 from pathlib import Path
@@ -25,6 +26,21 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return lambda scenario: run_bench(tmp_path, scenario)
+
+
+def test_the_jobs_beside_it_are_those_that_there_are(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        for at in range(5):
+            await bench.create({"lr": at})
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM jobs WHERE id = 3")
+            db.execute("INSERT INTO settings VALUES ('creating_from', '5')")  # the last is being created
+
+        bench.experiment.database.write(change).result(20)
+        found = [(await bench.get("/web/job?id=%d" % at)).json["beside"] for at in (1, 2, 4)]
+        assert [(one["before"], one["after"]) for one in found] == [(None, 2), (1, 4), (2, None)]
+    run(scenario)
 
 
 def test_everything_about_a_job(run: Run) -> None:

@@ -46,9 +46,10 @@ class JobDetails:
         router.add("GET", "/web/job/image", self.image)
 
     async def job(self, request: Request) -> Response:
-        """Everything about `?id=N`."""
+        """Everything about `?id=N`, and which jobs are beside it."""
         job_id = fields.read_id(request.query, "id")
-        found = await self._experiment.read(lambda db: jobdetails.job(db, job_id))
+        found = await self._experiment.read(
+            lambda db: dict(jobdetails.job(db, job_id), beside=jobdetails.beside(db, job_id)))
         self._watching.look(found["id"])
         await self._add_kinds(found["id"], found["files"])
         return Response.json(found)

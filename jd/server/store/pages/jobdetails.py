@@ -60,6 +60,15 @@ def job(db: sqlite3.Connection, job_id: int, everything: bool = False) -> Dict[s
         output=output(db, job_id, None).output)
 
 
+def beside(db: sqlite3.Connection, job_id: int) -> Dict[str, Optional[int]]:
+    """The ids of the jobs `before` and `after` this one; None where there is none."""
+    before, after = db.execute(
+        "SELECT (SELECT max(id) FROM jobs WHERE id < :id),"
+        " (SELECT min(id) FROM jobs WHERE id > :id AND id <= :last)",
+        {"id": job_id, "last": jobs.last_id(db)}).fetchone()
+    return {"before": before, "after": after}
+
+
 def output(db: sqlite3.Connection, job_id: int, number: Optional[int]) -> Output:
     """The last output of an attempt, of the latest without `number`.
 

@@ -1,6 +1,7 @@
 // One job: what it is given, how its attempts went, what it wrote and uploaded.
 
 import {setTitle} from "../app.js";
+import {keeping} from "../charts/controls.js";
 import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
 import {parse, stringify} from "../exactjson.js";
 import {breakable, count, duration, priority, status, value as shown, when} from "../format.js";
@@ -52,6 +53,7 @@ class JobPage {
     this.files = fileList(id);
     this.curves = jobCurves(id);
     this.drawn = {};  // of each part, what it shows
+    this.beside = el("span");
     this.title = el("div", {class: "job-title"});
     this.acts = el("div", {class: "job-acts"});
     this.failure = el("div");
@@ -73,6 +75,7 @@ class JobPage {
     if (!this.main.contains(this.title)) this.frame();
     const shown = [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime,
       job.retry_at, job.priority, job.tags, job.needs, job.timeout, job.max_attempts, job.flags];
+    this.draw("beside", job.beside, () => this.drawBeside(job.beside));
     this.draw("title", shown, () => this.drawTitle(job));
     this.draw("failure", [job.error, job.alike], () =>
       this.failure.replaceChildren(failureLine(job) || ""));
@@ -119,15 +122,9 @@ class JobPage {
   }
 
   frame() {
-    // With their numbers: a bare sign behind "Jobs" looked like a way that leads nowhere.
-    const near = (step, label, words) => el("a", {
-      class: "button small quiet", href: "/jobs/" + (this.id + step),
-      "aria-label": label, title: label, hidden: this.id + step < 1}, words);
     this.main.replaceChildren(
       el("div", {class: "job-head"},
-        el("nav", {class: "job-way", "aria-label": "Jobs"}, el("a", {href: "/jobs"}, "Jobs"),
-          el("span", {}, near(-1, "Previous job", `‹ #${this.id - 1}`),
-            near(1, "Next job", `#${this.id + 1} ›`))),
+        el("nav", {class: "job-way", "aria-label": "Jobs"}, el("a", {href: "/jobs"}, "Jobs"), this.beside),
         el("div", {class: "job-line"}, this.title, this.acts), this.failure),
       el("div", {class: "split wide-left"},
         el("div", {class: "job-column"},
@@ -135,6 +132,14 @@ class JobPage {
         el("div", {class: "job-column"},
           this.parameters.node, this.results.node, this.metrics.node, this.code.node,
           this.history.node)));
+  }
+
+  drawBeside({before, after}) {
+    // With their numbers: a bare sign behind "Jobs" looked like a way that leads nowhere.
+    const way = (id, label, words) => (id === null ? "" : el("a",
+      {class: "button small quiet", href: "/jobs/" + id, "aria-label": label, title: label}, words));
+    keeping(this.beside, () => this.beside.replaceChildren(
+      way(before, "Previous job", `‹ #${before}`), way(after, "Next job", `#${after} ›`)));
   }
 
   drawTitle(job) {
