@@ -173,6 +173,14 @@ def test_a_range_is_dragged_and_left_and_a_link_shows_another_browser_the_same(
     browser.size(*PHONE)
     browser.wait("document.querySelector('.plot-box canvas').clientWidth < 360")
     assert no_sideways_scrolling(browser)
+    # Where a line ends, the two scales stay side by side, and what is chosen stands in a column.
+    for size in (PHONE, (390, 844)):
+        browser.size(*size)
+        assert browser.run("""
+            const places = (css, side) => [...new Set([...document.querySelectorAll(css)]
+                .map((one) => one.getBoundingClientRect()[side]))];
+            return [places('.curves-logs label', 'top').length, places('.choice select', 'left').length]
+        """) == [1, 1], size
 
 
 def test_other_jobs_while_a_range_is_shown(browser: Browser, dashboard: Dashboard) -> None:

@@ -48,8 +48,9 @@ export function howControls(change) {
     say(view.smooth);
     fillBar(bar, [view.x, view.logX, logY], () => [
       segments("Along", ALONG, view.x, (x) => change({x, zoom: null})),
-      check("Log x", view.logX, (on) => change({logX: on, zoom: null}), view.x === "time"),
-      check("Log y", logY, (on) => change({logY: on}))]);
+      el("span", {class: "curves-logs"},
+        check("Log x", view.logX, (on) => change({logX: on, zoom: null}), view.x === "time"),
+        check("Log y", logY, (on) => change({logY: on})))]);
   };
   return {node: el("div", {class: "toolbar curves-how-drawn"}, bar, smoothing), fill};
 }
