@@ -126,3 +126,8 @@ def test_which_values_are_better_is_chosen_and_never_guessed(browser: Browser, d
     browser.run("localStorage.setItem('results.less', '{\"grad_norm\": true, \"loss\": false}')")
     assert shown(link) == {"loss ↓ better": ["0.5", "best 0.25"], "grad_norm ↑ better": ["3", "best 7"]}
     browser.run("localStorage.removeItem('results.less')")
+    browser.size(*PHONE)
+    # There each stands below its name, also below a short one.
+    lefts = browser.run("return [...document.querySelectorAll('.compare-turn')]"
+                        ".map((one) => one.getBoundingClientRect().left)")
+    assert len(lefts) == 2 and lefts[0] == lefts[1]
