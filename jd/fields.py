@@ -174,6 +174,13 @@ def take_list(body: Mapping[str, Any], name: str, most: int, instead: str = "") 
     return _check_count(take(body, name, list), name, most, instead)
 
 
+def take_objects(body: Mapping[str, Any], name: str, most: int) -> list[dict[str, Any]]:
+    """Field `name`, a list of `most` objects at most; none where it is missing. Raises ProtocolError."""
+    if body.get(name) is None:
+        return []
+    return [check_object(value) for value in take_list(body, name, most)]
+
+
 def take_tags(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """A list of tags, each once; empty where there is none."""
     return check_tags([check(tag, name, str) for tag in take(body, name, list, [])], name)

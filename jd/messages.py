@@ -7,7 +7,7 @@ for what is missing or of the wrong type; `to_json` is the way back. `docs/proto
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
-from jd.fields import take, take_id, take_name, take_number, take_tags, take_whole, take_word
+from jd.fields import take, take_id, take_name, take_number, take_objects, take_tags, take_whole, take_word
 from jd.protocol import (
     ABORTED,
     BUSY,
@@ -19,6 +19,7 @@ from jd.protocol import (
     MAX_MESSAGE_CHARS,
     MAX_NAME_CHARS,
     MAX_PIECE_BYTES,
+    MAX_PREFETCH,
     MAX_REPORTS_IN_PIECE,
     MAX_TAIL_CHARS,
     REPORTED_VERDICTS,
@@ -98,7 +99,8 @@ class Result:
 
     `exit_code` is negative for a signal; `runtime` is in seconds. `final` says that another try would fail
     likewise; `code` is what ran. `output_size` is how many bytes of UTF-8 the output had of which
-    `output_tail` is the end. A client that knows only the base protocol sends `job_id`, `status` and
+    `output_tail` is the end; `ended_ago` is how many seconds before this was told the script had ended, of
+    results that were told together. A client that knows only the base protocol sends `job_id`, `status` and
     `message`.
     """
 
@@ -113,6 +115,7 @@ class Result:
     final: bool = False
     code: Optional[Code] = None
     output_size: Optional[int] = None
+    ended_ago: Optional[float] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Result":
@@ -138,6 +141,7 @@ class Result:
             final=take(body, "final", bool, False),
             code=_take_code(body),
             output_size=_take_size(body, "output_size"),
+            ended_ago=take_number(body, "ended_ago"),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -267,7 +271,9 @@ class Heartbeat:
     has, besides its `machine_type`. `ends_in` is how many seconds it takes at most until the worker has ended
     a script that has a timeout; `code` is what runs as the job. `died` is what somebody else says who has
     found the worker dead: how many were found at once, with this one. `log_tail` is the end of the worker's
-    log, for whom the server has asked. Everything from `session` on belongs to an extension.
+    log, for whom the server has asked. `prefetch` is how many more jobs an idle worker would take at once, as
+    they are short; `finished_before` are results of such, in the order in which they ended, and `unstarted`
+    those that it gives back as it has not begun them. Everything from `session` on belongs to an extension.
     """
 
     worker_id: str
@@ -295,6 +301,9 @@ class Heartbeat:
     code: Optional[Code] = None
     died: int = 0
     log_tail: Optional[str] = None
+    prefetch: int = 0
+    finished_before: Tuple[Result, ...] = ()
+    unstarted: Tuple[Release, ...] = ()
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -330,6 +339,9 @@ class Heartbeat:
             code=_take_code(body),
             died=take(body, "died", int, 0),
             log_tail=_take_tail(body, "log_tail") if body.get("log_tail") is not None else None,
+            prefetch=take_whole(body, "prefetch", 0, MAX_PREFETCH) or 0,
+            finished_before=tuple(map(Result.from_json, take_objects(body, "finished_before", MAX_PREFETCH))),
+            unstarted=tuple(map(Release.from_json, take_objects(body, "unstarted", MAX_PREFETCH))),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -342,7 +354,9 @@ class Heartbeat:
         if self.code is not None:
             message["code"] = self.code.to_json()
         message["tags"] = list(self.tags)
-        for name in ("leave", "exit_when_empty", "tags", "died"):
+        message["finished_before"] = [result.to_json() for result in self.finished_before]
+        message["unstarted"] = [release.to_json() for release in self.unstarted]
+        for name in ("leave", "exit_when_empty", "tags", "died", "prefetch", "finished_before", "unstarted"):
             if not message[name]:
                 del message[name]
         return message
@@ -407,7 +421,8 @@ class HeartbeatReply:
     where this one is to run, the experiment. `control_chunk` (seconds from one heartbeat to the next of a
     worker that waits) and `status_retry_count` (tries to report a result) are for published clients; ours
     have no use for them. `log_wanted`: somebody looks at the worker's log, and its heartbeats are to have the
-    end of it.
+    end of it. `prefetched` are jobs to be run after `job`, one after the other, of which nothing is told
+    before the last one has ended.
     """
 
     desired_state: str = RUN
@@ -428,6 +443,7 @@ class HeartbeatReply:
     control_chunk: Optional[int] = None
     status_retry_count: Optional[int] = None
     log_wanted: Optional[bool] = None
+    prefetched: Tuple[Assignment, ...] = ()
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":
@@ -451,6 +467,7 @@ class HeartbeatReply:
             checkpoint_key=take(body, "checkpoint_key", str, None),
             paused_because=take(body, "paused_because", str, None),
             log_wanted=take(body, "log_wanted", bool, None),
+            prefetched=tuple(map(Assignment.from_json, take_objects(body, "prefetched", MAX_PREFETCH))),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -459,6 +476,7 @@ class HeartbeatReply:
                 "paused_because": self.paused_because, "control_chunk": self.control_chunk,
                 "status_retry_count": self.status_retry_count, "log_wanted": self.log_wanted}
         retry = {} if self.finished_retry is None else {"finished_retry_in": self.finished_retry.pause}
+        further = {"prefetched": [job.to_json() for job in self.prefetched]} if self.prefetched else {}
         return {
             "desired_state": self.desired_state,
             "desired_version": self.desired_version,
@@ -471,4 +489,5 @@ class HeartbeatReply:
             "server_id": self.server_id,
             **_without_none(told),
             **retry,
+            **further,
         }

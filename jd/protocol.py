@@ -114,11 +114,12 @@ EXT_LOG = "log"
 EXT_WORKER_LOG = "worker_log"
 EXT_DRIVE = "drive"
 EXT_REPORT = "report"
+EXT_PREFETCH = "prefetch"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
     EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS, EXT_PATHS, EXT_SCRATCH, EXT_UNIQUE,
-    EXT_FLAGS, EXT_CODE, EXT_LOG, EXT_WORKER_LOG, EXT_DRIVE, EXT_REPORT,
+    EXT_FLAGS, EXT_CODE, EXT_LOG, EXT_WORKER_LOG, EXT_DRIVE, EXT_REPORT, EXT_PREFETCH,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -164,6 +165,7 @@ MAX_REQUEST_LINE = 192 * 1024  # bytes, to a job server's API: so many ids of an
 MAX_DRIVEN_IDS = 100_000  # that are acted on, or waited for
 MAX_RESULTS = 5_000  # rows of results in one answer
 MAX_TAGS = 16
+MAX_PREFETCH = 15  # jobs that a worker has been given beside the one that it runs
 MAX_DISTRIBUTIONS = 60  # that a worker tells of the code that it runs
 
 # Each text is for `re.fullmatch`, which is imported only where there is a name to look at.
