@@ -34,7 +34,7 @@ class Said(NamedTuple):
         beat = self.beat
         return (beat.reported_status == p.BUSY and beat.session is not None and beat.attempt is not None
                 and beat.current_job_id is not None and beat.finished is None and beat.released is None
-                and not beat.leave and not beat.died)
+                and not beat.finished_before and not beat.unstarted and not beat.leave and not beat.died)
 
     @property
     def likeness(self) -> Hashable:

@@ -185,7 +185,7 @@ def test_who_had_a_job_before_does_not_keep_its_end_from_who_has_it_now(run: Run
     async def scenario(bench: Busy) -> None:
         await bench.say()
         # Found dead by mistake: nobody is there to be told.
-        await bench.experiment.write(lambda t: lease.found_dead(t, 1, alone=True))
+        await bench.experiment.write(lambda t: lease.found_dead(t, [1], alone=True))
         await bench.experiment.write(lambda t: t.db.execute("DELETE FROM jobs WHERE id = 2"))
         other: Dict[str, Any] = {"worker_id": "v", "session": "v", "attempt": 2}
         assert (await bench.beat(worker_id="v", session="v"))[1]["job"]["job_id"] == 1

@@ -29,7 +29,8 @@ from jd.server.store.reports import historyfile, interpreting, taking
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
-MAX_HEARTBEAT = 256 * 1024
+MAX_RESULT = 256 * 1024
+MAX_HEARTBEAT = (1 + p.MAX_PREFETCH) * MAX_RESULT
 # The file, and room for boundaries, part headers and fields around it.
 MAX_UPLOAD_BODY = p.MAX_FILE_BYTES + 64 * 1024
 MAX_PIECE_BODY = 6 * p.MAX_PIECE_BYTES + 1024  # a character may be sent as \u0000
@@ -53,7 +54,7 @@ class WorkerRoutes:
             router.add(method, pattern, handler, max_body=max_body, role=WORK)
 
         add("POST", p.HEARTBEAT, self.heartbeat, MAX_HEARTBEAT)
-        add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, MAX_HEARTBEAT)
+        add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, MAX_RESULT)
         add("POST", p.OUTPUT, self.output, MAX_PIECE_BODY)
         add("POST", p.REPORT, self.report, MAX_PIECE_BODY)
         add("POST", p.UPLOAD, self.upload, MAX_UPLOAD_BODY)

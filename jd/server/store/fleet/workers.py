@@ -13,7 +13,7 @@ import json
 import math
 import sqlite3
 from dataclasses import replace
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from jd import messages
 from jd import protocol as p
@@ -166,9 +166,13 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     standing = _admit(t, beat, metrics, user)
     if beat.session is None:
         presence.heard(t, beat)
+    for result in beat.finished_before:
+        ending.finish(t, result, reach)
     retry = None if beat.finished is None else ending.finish(t, beat.finished, reach)
     if beat.released is not None:
         ending.release(t, beat.released, reach)
+    for release in beat.unstarted:
+        ending.release(t, release, reach, begun=False)
     if beat.leave:
         _leave(t, beat)
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
@@ -198,7 +202,7 @@ def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Li
            standing: Optional[_Standing] = None) -> Answer:
     """What a worker is told now whose heartbeat was taken in: what `assign` says, and to who is
     idle and gets no job whether one may still come. Who would leave then is told at once."""
-    found = assign(t, beat.worker_id, beat.session, limit, standing)
+    found = assign(t, beat.worker_id, beat.session, limit, standing, beat.prefetch)
     if beat.reported_status != p.IDLE or found.reply.job is not None:
         return found
     empty = not jobs.work_is_left(t.db)
@@ -210,12 +214,13 @@ def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Li
 
 
 def assign(t: Transaction, worker_id: str, session: Optional[str],
-           limit: Optional[timeleft.Limit] = None, standing: Optional[_Standing] = None) -> Answer:
-    """What the worker is told now, and a job if it may have one; `standing` is how it stands, where the
-    caller knows.
+           limit: Optional[timeleft.Limit] = None, standing: Optional[_Standing] = None,
+           prefetch: int = 0) -> Answer:
+    """What the worker is told now, and a job if it may have one, with up to `prefetch` more; `standing` is
+    how it stands, where the caller knows.
 
     A job is handed out only to an active worker that is idle, is to run and has no command
-    pending (docs/protocol.md); one that its session holds already is handed out again, not a second.
+    pending (docs/protocol.md); what its session holds already is handed out again, and nothing else.
     """
     if standing is None:
         standing = _standing(t.db, worker_id)
@@ -223,18 +228,18 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
     if not (standing.is_present(session) and standing.is_idle and standing.desired_state == p.RUN
             and not standing.is_pending):
         return _told(t.db, standing, session, t.policy, p90)
-    held = attempts.held_by(t.db, worker_id, session) if session is not None else None
+    held = attempts.held_by(t.db, worker_id, session) if session is not None else []
     try:
-        given = (claim.claim(t, worker_id, session, limit) if held is None
-                 else claim.redeliver(t, held[0], held[1]))
+        given = [claim.redeliver(t, one.job_id, one.number) for one in held[:1 + p.MAX_PREFETCH]] or (
+            claim.several(t, worker_id, session, limit, prefetch))
     except timeleft.NothingFits as error:
         found = _told(t.db, standing, session, t.policy, p90)
         return Answer(replace(found.reply, needs=error.needs), False)
-    if given is not None:
+    if given:
         t.happened.given = worker_id
         t.happened.workers_changed = True
         t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
-                     (given.assignment.job_id, t.now, worker_id))
+                     (given[0].assignment.job_id, t.now, worker_id))
     return _told(t.db, standing, session, t.policy, p90, given)
 
 
@@ -255,24 +260,26 @@ def _standing(db: sqlite3.Connection, worker_id: str) -> _Standing:
 
 
 def _told(db: sqlite3.Connection, standing: _Standing, session: Optional[str], policy: Policy,
-          p90: Optional[float] = None, given: Optional[claim.Claimed] = None) -> Answer:
-    """What a worker is told that stands so, with the job that it is given."""
+          p90: Optional[float] = None, given: Sequence[claim.Claimed] = ()) -> Answer:
+    """What a worker is told that stands so, with the jobs that it is given."""
     state, idle, pending = standing.desired_state, standing.is_idle, standing.is_pending
     seconds = None if idle else lease.of_job(db, standing.current_job_id, policy)
     interval = p.IDLE_INTERVAL if idle else lease.interval(seconds)
-    if given is not None:
-        seconds, interval = given.lease, lease.interval(given.lease)
+    if given:
+        seconds = min(one.lease for one in given)
+        interval = lease.interval(seconds)
+    jobs_given = [one.assignment for one in given]
     reply = messages.HeartbeatReply(
         desired_state=state, desired_version=standing.desired_version,
         applied_version=standing.applied_version, pending=pending, interval=interval,
-        job=None if given is None else given.assignment, extensions=p.EXTENSIONS, runtime_p90=p90,
-        lease=seconds,
+        job=jobs_given[0] if given else None, extensions=p.EXTENSIONS, runtime_p90=p90,
+        lease=seconds, prefetched=tuple(jobs_given[1:]),
         paused_because=failing.why(standing.failed) if standing.failed is not None and state == p.PAUSE
         else None)
     if session is None:
         reply = published.tuned(reply, standing.version)
     # Who is to go and has no job goes at once.
-    may_wait = given is None and standing.is_present(session) and not pending and (
+    may_wait = not given and standing.is_present(session) and not pending and (
         not idle or state in (p.RUN, p.PAUSE))
     return Answer(reply, may_wait)
 
@@ -421,11 +428,12 @@ def _is_new_process(beat: messages.Heartbeat, known: _Worker) -> bool:
 
 def _leave(t: Transaction, beat: messages.Heartbeat) -> None:
     """The worker says goodbye, or was found dead: give back what its session still holds, mark it gone."""
-    held = attempts.held_by(t.db, beat.worker_id, beat.session) if beat.session is not None else None
-    if held is not None and beat.died:
-        lease.found_dead(t, held[0], alone=beat.died == 1)
-    elif held is not None:
-        ending.end(t, held[0], p.VERDICT_PREEMPTED, message="its worker left")
+    held = attempts.held_by(t.db, beat.worker_id, beat.session) if beat.session is not None else []
+    if held and beat.died:
+        lease.found_dead(t, [one.job_id for one in held], alone=beat.died == 1)
+    else:
+        for place, one in enumerate(held):
+            ending.end(t, one.job_id, p.VERDICT_PREEMPTED, message="its worker left", begun=place == 0)
     presence.mark_left(t, beat.worker_id, tookdown.FOUND_DEAD if beat.died else "stopped", "worker")
 
 
@@ -449,7 +457,8 @@ class StoppedJob(NamedTuple):
 def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action: str, source: str,
                    reach: Optional[str] = None, requeue: bool = False,
                    session: Optional[str] = None) -> StoppedJob:
-    """A command line on `source` stops a worker: write that down, and end the attempt that it was at.
+    """A command line on `source` stops a worker: write that down, and end the attempt that it was at. What it
+    has not begun is PENDING again at once.
 
     The job is not lost by that. It is PENDING again with `requeue`; command lines of the base protocol
     expect it to be ABORTED, so it comes back later. `job_id` is what the command line believes; it counts
@@ -464,14 +473,18 @@ def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action
         raise AnothersWorker(worker_id)
     if session is not None and known is not None and known.session != session:
         return StoppedJob()
-    running = attempts.served_to(t.db, worker_id, reach)
+    held = attempts.served_to(t.db, worker_id, reach)
     stopped = StoppedJob()
-    if running is not None and job_id in (None, running):
+    if held and (job_id is None or job_id in held):
+        running = held[0] if job_id is None else job_id
+        message = "its worker was stopped from the CLI on %s (%s)" % (source, action)
         # The worker is not told: the command line ends it, and who is told asks for another job.
         stopped = StoppedJob(requeued=running) if requeue else StoppedJob(aborted=True)
         ending.end(t, running, p.VERDICT_PREEMPTED if requeue else p.VERDICT_STOPPED,
-                   message="its worker was stopped from the CLI on %s (%s)" % (source, action),
-                   comes_back=True)
+                   message=message, comes_back=True)
+        for other in held:
+            if other != running:
+                ending.end(t, other, p.VERDICT_PREEMPTED, message=message, begun=False)
     if known is not None:
         presence.mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
     return stopped

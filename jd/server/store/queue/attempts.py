@@ -5,7 +5,7 @@ Where a function takes `reach`, it is the user of the Hub whose attempts may be 
 """
 
 import sqlite3
-from typing import Optional, Tuple
+from typing import List, NamedTuple, Optional
 
 from jd import protocol as p
 from jd.server.store.queue import jobs
@@ -13,6 +13,15 @@ from jd.server.store.queue import jobs
 
 class StaleAttempt(Exception):
     """409: the attempt is no longer the job's current one (fencing)."""
+
+
+class Held(NamedTuple):
+    """An attempt that a session was given and that has not ended; `heard` is when its worker last spoke of
+    it, Unix seconds."""
+
+    job_id: int
+    number: int
+    heard: float
 
 
 class AnothersAttempt(StaleAttempt):
@@ -57,18 +66,20 @@ def stale(job: jobs.Job, attempt: int) -> StaleAttempt:
         attempt, job.id, job.attempt))
 
 
-def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> Optional[Tuple[int, int]]:
-    """The job and attempt that a session has been given and not ended, if any."""
-    row = db.execute("SELECT id, attempt FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
-                     " AND worker_id = ? AND session = ? ORDER BY id LIMIT 1",
-                     (worker_id, session)).fetchone()
-    return None if row is None else (row[0], row[1])
+def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> List[Held]:
+    """What a session has been given and not ended, in the order in which it was given."""
+    rows = db.execute("SELECT id, attempt, last_ping_timestamp, request_timestamp, priority"
+                      " FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
+                      " AND worker_id = ? AND session = ?", (worker_id, session)).fetchall()
+    return [Held(*row[:3]) for row in sorted(rows, key=lambda row: (row[3], -row[4], row[0]))]
 
 
-def served_to(db: sqlite3.Connection, worker_id: str, reach: Optional[str] = None) -> Optional[int]:
-    """The job a worker is running, if any. Another user's worker may have had the same name, and
-    have been forgotten with its job still running: that is out of reach."""
-    row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED' AND worker_id = ?"
-                     " AND (? IS NULL OR ? = (SELECT hub_user FROM attempts WHERE job_id = jobs.id"
-                     " AND number = jobs.attempt)) ORDER BY id LIMIT 1", (worker_id, reach, reach)).fetchone()
-    return None if row is None else int(row[0])
+def served_to(db: sqlite3.Connection, worker_id: str, reach: Optional[str] = None) -> List[int]:
+    """The jobs that a worker has, in the order in which it was given them: it runs one of them. Another
+    user's worker may have had the same name, and have been forgotten with its job still running: that is out
+    of reach."""
+    return [row[0] for row in db.execute(
+        "SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED' AND worker_id = ?"
+        " AND (? IS NULL OR ? = (SELECT hub_user FROM attempts WHERE job_id = jobs.id"
+        " AND number = jobs.attempt)) ORDER BY request_timestamp, priority DESC, id",
+        (worker_id, reach, reach))]

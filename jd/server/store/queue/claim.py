@@ -1,8 +1,14 @@
-"""Claims: which job a worker gets next, and the attempt that begins with it."""
+"""Claims: which job a worker gets next, and the attempt that begins with it.
 
+A worker whose jobs take a moment each may get several in one claim, which it runs one after the other: first
+attempts only. So a job with which a worker has died is given out alone from then on, and it is known of which
+job the next one dies.
+"""
+
+import heapq
 import json
 import sqlite3
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from jd import messages
 from jd import protocol as p
@@ -17,29 +23,41 @@ IN_ORDER = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
             " ORDER BY priority DESC, id" % timeleft.WAITING)
 
 
+# Of several jobs in one claim: how many PENDING ones there are for each beside the first, lest few workers
+# have all that are left; and how long a worker may at least keep silent, as it does while it runs them.
+PENDING_FOR_EACH = 64
+LEAST_LEASE = 15.0  # seconds
+
+
 def next_job(db: sqlite3.Connection, kinds: needs.Kinds = (None,),
              others: Optional[elsewhere.Elsewhere] = None) -> Optional[Waiting]:
     """The PENDING job of these kinds that goes out next; not one that is for others."""
-    heads = [job for job in (_head(db, kind, others) for kind in kinds) if job is not None]
-    return min(heads, key=lambda job: (-job.priority, job.id), default=None)
+    return next(_in_order(db, kinds, others), None)
 
 
-def _head(db: sqlite3.Connection, kind: Optional[int],
-          others: Optional[elsewhere.Elsewhere]) -> Optional[Waiting]:
-    """The PENDING job of a kind that goes out next.
+def _in_order(db: sqlite3.Connection, kinds: needs.Kinds,
+              others: Optional[elsewhere.Elsewhere]) -> Iterator[Waiting]:
+    """The PENDING jobs of these kinds in the order in which they go out, without those for others."""
+    return heapq.merge(*[_of_kind(db, kind, others) for kind in kinds],
+                       key=lambda job: (-job.priority, job.id))
+
+
+def _of_kind(db: sqlite3.Connection, kind: Optional[int],
+             others: Optional[elsewhere.Elsewhere]) -> Iterator[Waiting]:
+    """Those of one kind.
 
     Jobs of a batch that is being written do not go out yet. They have the highest ids and one priority, so
-    when one of them is first nothing else waits that has this priority or a higher one.
+    behind the first of them nothing else waits that has this priority.
     """
     jobs = map(Waiting._make, db.execute(IN_ORDER, (kind, p.MAX_PRIORITY + 1)))
     while True:
         job = next(jobs, None)
         if job is None:
-            return None
+            return
         if not job.whole:
             jobs = map(Waiting._make, db.execute(IN_ORDER, (kind, job.priority)))
         elif others is None or not others.passes_over(job):
-            return job
+            yield job
 
 
 class Claimed(NamedTuple):
@@ -56,16 +74,28 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
 
     With a limit it is the first that fits. Raises timeleft.NothingFits.
     """
+    return next(iter(several(t, worker_id, session, limit)), None)
+
+
+def several(t: Transaction, worker_id: str, session: Optional[str], limit: Optional[timeleft.Limit] = None,
+            further: int = 0) -> List[Claimed]:
+    """`claim`, and up to `further` jobs more for a session that has no limit, as many as may be given at
+    once; in the order in which they are to run."""
     if t.policy.paused:
-        return None
-    job = _chosen(t, worker_id, limit)
-    while job is not None:
-        parameters = _readable(job.parameters)
-        if parameters is not None:
-            return _begin(t, job, parameters, worker_id, session)
-        _set_aside(t, job.id)
-        job = _chosen(t, worker_id, limit)
-    return None
+        return []
+    if session is None or limit is not None:
+        further = 0
+    while True:
+        chosen = _chosen(t, worker_id, session, limit, further)
+        given: List[Claimed] = []
+        for job in chosen:
+            parameters = _readable(job.parameters)
+            if parameters is None:
+                _set_aside(t, job.id)
+            else:
+                given.append(_begin(t, job, parameters, worker_id, session))
+        if given or not chosen:
+            return given
 
 
 def _begin(t: Transaction, job: Waiting, parameters: Dict[str, Any], worker_id: str,
@@ -94,16 +124,36 @@ def _begin(t: Transaction, job: Waiting, parameters: Dict[str, Any], worker_id: 
                    seconds)
 
 
-def _chosen(t: Transaction, worker_id: str, limit: Optional[timeleft.Limit]) -> Optional[Waiting]:
+def _chosen(t: Transaction, worker_id: str, session: Optional[str], limit: Optional[timeleft.Limit],
+            further: int) -> List[Waiting]:
+    """The jobs that a worker gets, none of which has begun."""
     kinds = needs.kinds(t.db, worker_id)
     others = elsewhere.Elsewhere(t.db, worker_id, t.now)
+    chosen: List[Waiting] = []
     try:
-        job = next_job(t.db, kinds, others)
-        if job is not None and limit is not None:
-            job = timeleft.first(t.db, limit, job, kinds, creating_from(t.db), t.now, others.passes_over)
-        return job
+        for job in _in_order(t.db, kinds, others):
+            if limit is not None:
+                job = timeleft.first(t.db, limit, job, kinds, creating_from(t.db), t.now, others.passes_over)
+            alone = further == 0 or not _may_be_one_of_several(t, job, session)
+            if chosen and alone:
+                break
+            if not chosen and not alone:
+                further = min(further, _pending(t.db) // PENDING_FOR_EACH)
+            chosen.append(job)
+            if alone or len(chosen) > further:
+                break
     except elsewhere.GivenUp:
-        return None
+        pass
+    return chosen
+
+
+def _may_be_one_of_several(t: Transaction, job: Waiting, session: Optional[str]) -> bool:
+    return job.untried and lease.seconds(job.lease, session, t.policy) >= LEAST_LEASE
+
+
+def _pending(db: sqlite3.Connection) -> int:
+    """How many jobs were PENDING with the last commit."""
+    return int(db.execute("SELECT n FROM job_counts WHERE status = ?", (p.PENDING,)).fetchone()[0])
 
 
 def _readable(parameters: bytes) -> Optional[Dict[str, Any]]:

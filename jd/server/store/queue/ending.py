@@ -21,6 +21,17 @@ _STOPPED_THERE = "Job aborted on %s: dashboard stop command."
 # Verdicts of which the history says how an attempt "did", where that is not the word itself.
 _HOW = {p.VERDICT_TIMEOUT: "timed out", p.VERDICT_OOM: "ran out of memory"}
 
+# Each ends in the same way, with another start of the attempt or without: a statement that sets that column
+# writes to the indexes by it, which cost more than the rest.
+_END_JOB = ("UPDATE jobs SET status = ?, failures = ?, interruptions = ?, lease_until = NULL,"
+            " ends_by = NULL, retry_at = ?, completion_timestamp = ?, required_time = ?,"
+            " code = coalesce(?, code), " + jobs.CHANGED + "%s WHERE id = ?")
+_END_ATTEMPT = ("UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
+                " took_down = ?, code_id = coalesce(?, code_id),"
+                " output_size = CASE WHEN ? THEN ? ELSE output_size END,"
+                " output_tail = CASE WHEN ? THEN ? ELSE output_tail END%s"
+                " WHERE job_id = ? AND number = ?")
+
 
 class NotServed(Exception):
     """400: a result for a job that is not being worked on, from a client without attempts."""
@@ -31,6 +42,13 @@ class Printed(NamedTuple):
 
     tail: str = ""
     size: Optional[int] = None
+
+
+class Span(NamedTuple):
+    """When an attempt ran, Unix seconds, where that is not from its claim to now."""
+
+    began: float
+    ended: float
 
 
 def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None) -> Optional[messages.Retry]:
@@ -51,7 +69,8 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
         code = None if result.code is None else codes.known(t, result.code)
         return _end(t, job, verdict, message=result.message, exit_code=result.exit_code,
                     runtime=result.runtime, printed=Printed(result.output_tail, result.output_size),
-                    final=result.final and not _has_files(t.db, job), comes_back=stopped, code=code)
+                    final=result.final and not _has_files(t.db, job), comes_back=stopped, code=code,
+                    ran=_when(t, job, result))
     row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
                        (job.id, attempt)).fetchone()
     if row is not None and row[0] == verdict:
@@ -62,8 +81,18 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
     raise attempts.stale(job, attempt)
 
 
-def release(t: Transaction, given: messages.Release, reach: Optional[str] = None) -> None:
-    """Give an attempt back unfinished.
+def _when(t: Transaction, job: jobs.Job, result: messages.Result) -> Optional[Span]:
+    """When an attempt ran of which its worker says how long ago its script has ended: the one before it had
+    ended by then. It is never outside of the time in which the worker had it."""
+    claimed = job.request_timestamp
+    if result.ended_ago is None or claimed is None:
+        return None
+    ended = max(claimed, t.now - result.ended_ago)
+    return Span(claimed if result.runtime is None else max(claimed, ended - result.runtime), ended)
+
+
+def release(t: Transaction, given: messages.Release, reach: Optional[str] = None, begun: bool = True) -> None:
+    """Give an attempt back unfinished, or not even `begun`.
 
     Nothing happens where the attempt has ended already: there is nothing to give back. Raises
     NoSuchJob, and AnothersAttempt for one out of reach.
@@ -72,26 +101,27 @@ def release(t: Transaction, given: messages.Release, reach: Optional[str] = None
     attempts.check_reach(t.db, job.id, given.attempt, reach)
     if job.status == p.SERVED and job.attempt == given.attempt:
         _end(t, job, p.VERDICT_PREEMPTED, message=given.reason,
-             printed=Printed(given.output_tail, given.output_size))
+             printed=Printed(given.output_tail, given.output_size), ran=None if begun else Span(t.now, t.now))
 
 
 def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
         runtime: Optional[float] = None, printed: Printed = Printed(), final: bool = False,
-        comes_back: bool = False, took_down: bool = False) -> Optional[messages.Retry]:
+        comes_back: bool = False, took_down: bool = False, begun: bool = True) -> Optional[messages.Retry]:
     """End the running attempt of a job, with what follows from that. Returns what becomes of a job that has
     failed by it.
 
     `final` says that a failed job is not tried again, `comes_back` that a stopped one is, `took_down` that
-    its worker went with it.
+    its worker went with it. One that was not `begun`, as its worker was at another one, took no time.
     """
     return _end(t, jobs.find(t.db, job_id), verdict, message=message, exit_code=exit_code, runtime=runtime,
-                printed=printed, final=final, comes_back=comes_back, took_down=took_down)
+                printed=printed, final=final, comes_back=comes_back, took_down=took_down,
+                ran=None if begun else Span(t.now, t.now))
 
 
 def _end(t: Transaction, job: jobs.Job, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
          runtime: Optional[float] = None, printed: Printed = Printed(), final: bool = False,
          comes_back: bool = False, took_down: bool = False,
-         code: Optional[codes.Known] = None) -> Optional[messages.Retry]:
+         code: Optional[codes.Known] = None, ran: Optional[Span] = None) -> Optional[messages.Retry]:
     policy = t.policy if job.max_attempts is None else t.policy._replace(max_attempts=job.max_attempts)
     down = _went_down(t, job) if took_down else []
     set_aside = len(down) >= tookdown.MOST
@@ -104,27 +134,23 @@ def _end(t: Transaction, job: jobs.Job, verdict: str, *, message: str = "", exit
         pause = retry.pause_after(outcome.failures, pause)
     elif comes_back and verdict == p.VERDICT_STOPPED:
         outcome = outcome._replace(comes_back=True)
-    if runtime is None and job.request_timestamp is not None:
-        runtime = max(0.0, t.now - job.request_timestamp)
+    began, ended = (job.request_timestamp, t.now) if ran is None else ran
+    if runtime is None and began is not None:
+        runtime = max(0.0, ended - began)
+    start = () if ran is None else (began,)
     t.db.execute(
-        "UPDATE jobs SET status = ?, failures = ?, interruptions = ?, lease_until = NULL,"
-        " ends_by = NULL, retry_at = ?, completion_timestamp = ?, required_time = ?,"
-        " code = coalesce(?, code), " + jobs.CHANGED + " WHERE id = ?",
+        _END_JOB % (", request_timestamp = ?" if start else ""),
         (outcome.status, outcome.failures, outcome.interruptions,
          t.now + pause if outcome.comes_back else None,
-         None if outcome.status == p.PENDING else t.now, runtime,
-         None if code is None else code.version, job.id))
+         None if outcome.status == p.PENDING else ended, runtime,
+         None if code is None else code.version, *start, job.id))
     jobs.moved(t, job.status, outcome.status)
     t.happened.printed = True
     told = printed.tail != "" or printed.size is not None
     t.db.execute(
-        "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
-        " took_down = ?, code_id = coalesce(?, code_id),"
-        " output_size = CASE WHEN ? THEN ? ELSE output_size END,"
-        " output_tail = CASE WHEN ? THEN ? ELSE output_tail END"
-        " WHERE job_id = ? AND number = ?",
-        (t.now, verdict, message, exit_code, runtime, took_down or None, None if code is None else code.id,
-         told, printed.size, told, printed.tail, job.id, job.attempt))
+        _END_ATTEMPT % (", started_at = ?" if start else ""),
+        (ended, verdict, message, exit_code, runtime, took_down or None, None if code is None else code.id,
+         told, printed.size, told, printed.tail, *start, job.id, job.attempt))
     if verdict in errors.FAILED:
         errors.keep(t, job.id, job.attempt)
     reason = _ending_line(job, verdict, outcome, pause, policy, set_aside)
@@ -134,7 +160,7 @@ def _end(t: Transaction, job: jobs.Job, verdict: str, *, message: str = "", exit
     elif not outcome.comes_back:
         t.happened.over = True
     if job.worker_id is not None:
-        t.ended(Ended(job.id, job.worker_id, verdict, runtime, job.host, t.now))
+        t.ended(Ended(job.id, job.worker_id, verdict, runtime, job.host, ended))
     killpoint("store.end.before-commit")
     if verdict not in transitions.FAILURES:
         return None
@@ -147,9 +173,9 @@ def _went_down(t: Transaction, job: jobs.Job) -> List[str]:
     return before if job.worker_id is None or job.worker_id in before else [*before, job.worker_id]
 
 
-def take_away(t: Transaction, job_id: int, verdict: str, message: str, took_down: bool = False) -> None:
+def take_away(t: Transaction, job_id: int, verdict: str, message: str) -> None:
     """End an attempt that its worker may go on with: it is told, and then kills the script."""
-    end(t, job_id, verdict, message=message, took_down=took_down)
+    end(t, job_id, verdict, message=message)
     t.happened.taken_away.append(job_id)
 
 

@@ -11,7 +11,7 @@ told before, and then every BUSY_INTERVAL: its attempts have UNTOLD seconds or m
 import json
 import math
 import sqlite3
-from typing import Optional
+from typing import Optional, Sequence
 
 from jd import protocol as p
 from jd.server.store.policy import Policy
@@ -72,26 +72,39 @@ def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Option
 
 
 def expire(t: Transaction, limit: int) -> bool:
-    """End attempts that were not heard of in time, `limit` at most. Returns whether there may be more."""
+    """End attempts that were not heard of in time: `limit` at most, and those that their workers held beside
+    them and were not heard of since either. Returns whether there may be more."""
     rows = t.db.execute(
-        "SELECT id, %s FROM jobs WHERE status = 'SERVED' AND lease_until <= ?"
-        " ORDER BY lease_until LIMIT ?" % _SECONDS, (t.policy.lease, t.now, limit)).fetchall()
-    for job_id, lease in rows:
-        counts = tookdown.counts(t, jobs.find(t.db, job_id), lease)
-        ending.take_away(t, job_id, p.VERDICT_LOST, "no heartbeat for %g s%s" % (
-            lease, _memory_was_short(t.db, job_id)), took_down=counts)
+        "SELECT id, worker_id, session, last_ping_timestamp, %s FROM jobs WHERE status = 'SERVED'"
+        " AND lease_until <= ? ORDER BY lease_until LIMIT ?" % _SECONDS,
+        (t.policy.lease, t.now, limit)).fetchall()
+    ended = set()
+    for job_id, worker_id, session, heard, lease in rows:
+        if job_id in ended:
+            continue
+        together = [job_id] if session is None else [
+            held.job_id for held in attempts.held_by(t.db, worker_id, session) if held.heard <= heard]
+        _lose(t, together, lease, "no heartbeat for %g s" % lease)
+        t.happened.taken_away += together
+        ended.update(together)
     return len(rows) == limit
 
 
-def found_dead(t: Transaction, job_id: int, alone: bool) -> None:
-    """End the attempt of a worker whose process has ended without a word, as a command on its machine has
+def found_dead(t: Transaction, job_ids: Sequence[int], alone: bool) -> None:
+    """End the attempts of a worker whose process has ended without a word, as a command on its machine has
     found; `alone` if no other worker was found so. Many at once die of something else than one job."""
-    job = jobs.find(t.db, job_id)
-    seconds_of_lease = of_job(t.db, job_id, t.policy)
+    seconds_of_lease = of_job(t.db, job_ids[0], t.policy)
     assert seconds_of_lease is not None
-    counts = alone and tookdown.counts(t, job, seconds_of_lease)
-    ending.end(t, job_id, p.VERDICT_LOST, message="its worker was found dead on its machine%s" % (
-        _memory_was_short(t.db, job_id)), took_down=counts)
+    _lose(t, job_ids, seconds_of_lease, "its worker was found dead on its machine", alone)
+
+
+def _lose(t: Transaction, job_ids: Sequence[int], lease: float, message: str, alone: bool = True) -> None:
+    """End what a worker held, in the order in which it was given. Of several nobody knows which one it was
+    at: none of them counts as having taken it down, and only the first has taken time."""
+    for place, job_id in enumerate(job_ids):
+        counts = alone and len(job_ids) == 1 and tookdown.counts(t, jobs.find(t.db, job_id), lease)
+        ending.end(t, job_id, p.VERDICT_LOST, message=message + _memory_was_short(t.db, job_id),
+                   took_down=counts, begun=place == 0)
 
 
 def _memory_was_short(db: sqlite3.Connection, job_id: int) -> str:

@@ -23,11 +23,12 @@ ATTEMPTS_FROM = "attempts_from"
 WAITING = ("id, max(attempt + 1, coalesce((SELECT CAST(value AS INTEGER) FROM settings WHERE name = '%s'),"
            " 0)), lease, priority, min_time, timeout, needs_id, elsewhere_until, scratch, flags,"
            " CAST(parameters AS BLOB), id < coalesce((SELECT CAST(value AS INTEGER) FROM settings"
-           " WHERE name = 'creating_from'), %d)" % (ATTEMPTS_FROM, NO_BATCH))
+           " WHERE name = 'creating_from'), %d), attempt = 0" % (ATTEMPTS_FROM, NO_BATCH))
 
 
 class Waiting(NamedTuple):
-    """A PENDING job; `number` is that of its next attempt. `whole`: its batch is no longer being written."""
+    """A PENDING job; `number` is that of its next attempt. `whole`: its batch is no longer being written;
+    `untried`: nobody was given it before."""
 
     id: int
     number: int
@@ -41,6 +42,7 @@ class Waiting(NamedTuple):
     flags: Optional[str]
     parameters: bytes  # JSON
     whole: bool
+    untried: bool
 
 
 class Limit(NamedTuple):

@@ -5,6 +5,7 @@ tell that from a scheduler that kills without a word, or from a network that is 
 against a job if
 
 * its worker fell silent and was not heard of again, or was found dead, and no other with it;
+* that worker held no other job (after a first attempt a job is given out alone: `queue.claim`);
 * it did not go with many others: fewer workers were lost or are silent at that time than go on;
 * the attempt had saved no checkpoint: a job that goes on from where it was gets somewhere.
 
@@ -30,16 +31,21 @@ def counts(t: Transaction, job: jobs.Job, lease: float) -> bool:
     # At its end a lease was not renewed for all of it; who is well was heard of in half of it.
     since = t.now - lease / 2
     silent, well = t.db.execute(
-        "SELECT count(CASE WHEN last_ping_timestamp <= ? THEN 1 END),"
-        " count(CASE WHEN last_ping_timestamp > ? THEN 1 END) FROM jobs INDEXED BY jobs_held"
-        " WHERE status = 'SERVED' AND worker_id <> ?", (since, since, job.worker_id)).fetchone()
+        "SELECT count(CASE WHEN heard <= ? THEN 1 END), count(CASE WHEN heard > ? THEN 1 END)"
+        " FROM (SELECT max(last_ping_timestamp) AS heard FROM jobs INDEXED BY jobs_held"
+        " WHERE status = 'SERVED' AND worker_id <> ? GROUP BY worker_id)",
+        (since, since, job.worker_id)).fetchone()
     idle = t.db.execute(
         "SELECT count(*) FROM workers WHERE left_at IS NULL AND worker_id <> ? AND current_job_id IS NULL"
         " AND last_seen > ?", (job.worker_id, t.now - max(lease / 2, p.IDLE_INTERVAL + 20.0))).fetchone()[0]
     lost = t.db.execute("SELECT coalesce(sum(n), 0) FROM completions WHERE unit = 'minute' AND start >= ?"
                         " AND host = '' AND verdict = ?", (since - since % 60, p.VERDICT_LOST)).fetchone()[0]
-    own = t.db.execute("SELECT count(*) FROM attempts WHERE job_id = ? AND verdict = ? AND ended_at >= ?",
-                       (job.id, p.VERDICT_LOST, since - since % 60)).fetchone()[0]
+    # What was lost with this job before, but for the first of them, has taken no time (see `queue.lease`).
+    own = t.db.execute(
+        "SELECT coalesce(sum(1 + (SELECT count(*) FROM attempts AS o INDEXED BY attempts_by_time"
+        " WHERE o.started_at = a.ended_at AND o.worker_id = a.worker_id AND o.verdict = a.verdict)), 0)"
+        " FROM attempts AS a WHERE a.job_id = ? AND a.verdict = ? AND a.ended_at >= ?",
+        (job.id, p.VERDICT_LOST, since - since % 60)).fetchone()[0]
     others = silent + max(0, lost - own)
     return bool(others == 0 or others < well + idle)
 
