@@ -28,7 +28,7 @@ WORKER_POINTS = (
     "checkpoint.unpack.before-rename", "checkpoint.unpack.after-rename",
 )
 
-_SWITCHES = ("with_hub", "by_file", "same_names", "server_point", "worker_point", "power_loss")
+_SWITCHES = ("with_hub", "by_file", "same_names", "server_point", "worker_point", "power_loss", "several")
 
 SERVER, HUB, WORKER, SCRIPT, NETWORK, DISK, CLOCK = (
     "server", "hub", "worker", "script", "network", "disk", "clock")
@@ -68,6 +68,7 @@ class Plan(NamedTuple):
     worker_point: str
     power_loss: bool  # copies of the database are taken meanwhile
     faults: Tuple[Fault, ...]
+    several: bool = False  # workers ask for several jobs at once, and are given them
 
     def shown(self) -> str:
         """The plan, for people who look into a run that failed."""
@@ -115,7 +116,7 @@ def make(seed: int, jobs: int = 10, storm: int = 0) -> Plan:
         server_point=_point(chance, SERVER_POINTS, 0.25, 12),
         worker_point=_point(chance, WORKER_POINTS, 0.3, 4),
         power_loss=chance.random() < 0.25,
-        faults=tuple(sorted(faults)))
+        faults=tuple(sorted(faults)), several=chance.random() < 0.4)
     return _in_time(planned)
 
 

@@ -77,7 +77,7 @@ class _Stage:
         jobs = self.directory / "jobs.json"
         jobs.write_text(json.dumps([dict(job._asdict(), n=n) for n, job in enumerate(self.plan.jobs, 1)]))
         words: List[Any] = ["--jobs", jobs]
-        environ: Dict[str, Any] = {"FAULTS_CLOCK": self.clock}
+        environ = self._surroundings()
         if self.plan.with_hub:
             self.hub = Hub(self.directory, self.clock)
             self.hub.begin()
@@ -85,8 +85,14 @@ class _Stage:
             environ["JD_API_KEY"] = self.hub.key
         return Server(self.directory, self.directory / "server" / "workspace", *words, **environ)
 
-    def _make_node(self, number: int) -> Node:
+    def _surroundings(self) -> Dict[str, Any]:
         environ: Dict[str, Any] = {"FAULTS_CLOCK": self.clock}
+        if self.plan.several:
+            environ["FAULTS_SEVERAL"] = "1"
+        return environ
+
+    def _make_node(self, number: int) -> Node:
+        environ = self._surroundings()
         where = "server=" + self.proxy.url
         if self.hub is not None:
             where = ""

@@ -59,6 +59,11 @@ NAMES = (
     "commit",
     "clean",
     "distributions",
+    "prefetch",
+    "finished_before",
+    "unstarted",
+    "ended_ago",
+    "prefetched",
 )
 KINDS = tuple(
     getattr(messages, name)
@@ -81,6 +86,9 @@ def make_message(source: Source) -> Dict[str, Any]:
     }
     if source.chance(0.3):
         good["finished"] = dict(good)
+    if source.chance(0.3):
+        several = [dict(good, job_id=number, ended_ago=source.one(0.5, 3, None)) for number in range(1, 4)]
+        good[source.one("finished_before", "unstarted", "prefetched")] = several
     for _ in range(source.few(6)):
         good[source.of(NAMES)] = source.one(
             source.value(2),
@@ -96,6 +104,7 @@ def make_message(source: Source) -> Dict[str, Any]:
             ["gpu"],
             source.long(300),
             {"job_id": 1, "status": "DONE"},
+            [{"job_id": 1, "attempt": 2, "parameters": {}, "status": "DONE", "reason": ""}],
             None,
         )
     return good

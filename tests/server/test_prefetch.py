@@ -1,17 +1,22 @@
 """Several short jobs in one claim (docs/protocol.md, "Several short jobs at once")."""
 
+from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
 
 from jd import messages
 from jd import protocol as p
+from jd.server.creation.batch import from_grid
 from jd.server.store.fleet import workers
 from jd.server.store.operators import bulk
 from jd.server.store.pages.history import cost, worktime
 from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts, claim, jobs, lease, tookdown
+from tests.server.scenes import play
 from tests.server.store_support import Desk
+from tests.server.test_held_claims import held
+from tests.server.test_watching import Bench
 
 MANY = claim.PENDING_FOR_EACH * 2 + 20  # jobs of which two go out beside the first
 
@@ -174,8 +179,10 @@ def test_attempts_of_a_worker_do_not_overlap_and_cost_what_they_took(desk: Desk)
               finished_before=[result(1, 2.0, 2.0)], unstarted=[returned(3)])
     assert span(desk, 3) == (desk.now, desk.now) and desk.status(3) == p.PENDING
     assert desk.sql("SELECT current_job_id FROM workers") == 2
+    assert span(desk, 2) == (at + 2, None)
     desk.now += 4
-    assert given(desk, finished=result(2, 0.0, 6.0)) == [3]  # its second attempt
+    # Its second attempt; and nobody says how long ago the other one has ended, which came by itself.
+    assert given(desk, finished=dict(result(2, 0.0, 6.0), ended_ago=None)) == [3]
     assert [span(desk, job_id) for job_id in (1, 2)] == [(at, at + 2), (at + 2, at + 8)]
     total = desk.read(lambda db: cost.find(db, cost.SWEEP, desk.now)).total
     assert sum(total.wall) * 3600 == pytest.approx(8.0)
@@ -311,3 +318,44 @@ def test_workers_are_counted_not_the_jobs_that_they_hold(desk: Desk) -> None:
     desk.now += 1
     desk.write(lambda t: lease.expire(t, 1))
     assert desk.sql("SELECT took_down FROM attempts WHERE job_id = 1") == 1
+
+
+# ---- heartbeats that are held
+
+def test_those_who_wait_go_on_waiting_where_one_has_taken_what_there_is(tmp_path: Path) -> None:
+    """Four are called for four jobs, of which the first takes three; what is given back calls others."""
+    async def scenario(bench: Bench) -> None:
+        ahead = await held(bench, "a", prefetch=2)
+        others = [await held(bench, worker) for worker in ("b", "c", "d")]
+        await bench.server.creation.create(from_grid({"x": list(range(4))}))
+        reply = (await ahead)[1]
+        assert [reply["job"]["job_id"], *(job["job_id"] for job in reply["prefetched"])] == [1, 2, 3]
+        assert (await others[0])[1]["job"]["job_id"] == 4
+        assert not others[1].done() and not others[2].done()
+        status, _ = await bench.beat(
+            worker_id="a", session="a", reported_status="busy", current_job_id=2, attempt=1,
+            finished_before=[result(1, 0.5)], unstarted=[returned(3)])
+        assert status == 200 and (await others[1])[1]["job"]["job_id"] == 3
+        assert not others[2].done()
+        await bench.beat(worker_id="a", session="a", leave=True)
+        assert (await others[2])[1]["job"]["job_id"] == 2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claim, "PENDING_FOR_EACH", 1)
+        play(lambda: Bench(tmp_path), scenario)
+
+
+def test_as_much_as_sixteen_jobs_have_printed_is_taken_with_one_heartbeat(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.server.creation.create(from_grid({"x": list(range(p.MAX_PREFETCH + 1))}))
+        reply = (await bench.beat(session="s", prefetch=p.MAX_PREFETCH))[1]
+        told = [result(job["job_id"], 0.1, output_tail="\x07" * p.MAX_TAIL_CHARS)  # each is sent as \u0007
+                for job in [reply["job"], *reply["prefetched"]]]
+        assert len(told) == 1 + p.MAX_PREFETCH
+        status, _ = await bench.beat(session="s", finished_before=told[:-1], finished=told[-1])
+        assert status == 200
+        assert (await bench.experiment.read(jobs.counts))["DONE"] == 1 + p.MAX_PREFETCH
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claim, "PENDING_FOR_EACH", 1)
+        play(lambda: Bench(tmp_path), scenario)

@@ -4,6 +4,8 @@ import sqlite3
 import threading
 from typing import Any, List, cast
 
+import pytest
+
 from jd import messages
 from jd.server.creation.batch import from_grid
 from jd.server.store.fleet import workers
@@ -77,3 +79,33 @@ def test_jobs_are_made_by_few_statements(desk: Desk) -> None:
     desk.add(from_grid({"lr": list(range(100)), "opt": ["a", "b"], "seed": list(range(5))}))
     assert desk.counts() == {"PENDING": 1000}
     assert len(counting.statements) <= 120, len(counting.statements)  # of 4,000 rows
+
+
+@pytest.mark.parametrize("prefetch", [5, 15])
+def test_a_further_job_takes_only_the_statements_that_are_about_it(desk: Desk, prefetch: int) -> None:
+    """What is asked for a heartbeat is asked once, however many jobs it brings and takes."""
+    desk.create(2000)
+    desk.beat("w", session="w")
+    desk.beat("w", session="w", finished={"job_id": 1, "attempt": 1, "status": "DONE"})  # the first success
+    counting = Counting(desk.database._writer_connection)
+    desk.database._writer_connection = cast(sqlite3.Connection, counting)
+
+    def ask(more: int, given: List[Any]) -> List[Any]:
+        """The jobs that the next heartbeat gets, which brings the results of these."""
+        results = [{"job_id": job.job_id, "attempt": job.attempt, "status": "DONE", "runtime": 1.0,
+                    "ended_ago": 0.5, "output_tail": "done\n"} for job in given]
+        counting.statements.clear()
+        reply = desk.beat("w", session="w", prefetch=more, finished_before=results[:-1],
+                          finished=results[-1]).reply
+        assert reply.job is not None
+        return [reply.job, *reply.prefetched]
+
+    one = ask(0, [messages.Assignment(2, {}, 1)])
+    alone = len(counting.statements)
+    several = ask(prefetch, one)
+    assert len(several) == 1 + prefetch
+    # A claim is two statements; how many jobs wait is asked once, and how many are SERVED changes.
+    assert len(counting.statements) == alone + 2 + 2 * prefetch, "\n".join(counting.statements)
+    ask(0, several)
+    assert len(counting.statements) <= alone + 1 + 7 * prefetch, "\n".join(counting.statements)
+    assert counting.statements.count("COMMIT") == 1

@@ -183,6 +183,9 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
             overrun.put_off(t, beat.current_job_id, beat.ends_in)
         if beat.code is not None and beat.attempt is not None:
             codes.ran(t, beat.current_job_id, beat.attempt, beat.code)
+        last = beat.finished or next(reversed(beat.finished_before), None)
+        if last is not None and beat.attempt is not None:
+            attempts.follow(t, beat.current_job_id, beat.attempt, last)
     # What came of a result may be a command for this very worker.
     known = standing if beat.session is not None and not beat.leave and not t.happened.commanded else None
     found = answer(t, beat, timeleft.limit_of(beat, t.now), known)

@@ -7,8 +7,10 @@ Where a function takes `reach`, it is the user of the Hub whose attempts may be 
 import sqlite3
 from typing import List, NamedTuple, Optional
 
+from jd import messages
 from jd import protocol as p
 from jd.server.store.queue import jobs
+from jd.server.store.transaction import Transaction
 
 
 class StaleAttempt(Exception):
@@ -72,6 +74,20 @@ def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> List[Held]:
                       " FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
                       " AND worker_id = ? AND session = ?", (worker_id, session)).fetchall()
     return [Held(*row[:3]) for row in sorted(rows, key=lambda row: (row[3], -row[4], row[0]))]
+
+
+def follow(t: Transaction, job_id: int, number: int, before: messages.Result) -> None:
+    """The worker of an attempt had another one before it, and was given both together if it says how long ago
+    that has ended: this one did not begin earlier."""
+    if before.ended_ago is None:
+        return
+    row = t.db.execute("SELECT ended_at FROM attempts WHERE job_id = ? AND number = ?"
+                       " AND ended_at > (SELECT request_timestamp FROM jobs WHERE id = ?)",
+                       (before.job_id, before.attempt, job_id)).fetchone()
+    if row is not None:
+        t.db.execute("UPDATE jobs SET request_timestamp = ? WHERE id = ?", (row[0], job_id))
+        t.db.execute("UPDATE attempts SET started_at = ? WHERE job_id = ? AND number = ?",
+                     (row[0], job_id, number))
 
 
 def served_to(db: sqlite3.Connection, worker_id: str, reach: Optional[str] = None) -> List[int]:
