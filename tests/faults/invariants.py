@@ -209,6 +209,16 @@ def no_attempt_ran_twice(left: Left) -> List[str]:
             for run in sorted(set(began)) if began.count(run) > 1]
 
 
+def what_was_not_begun_has_not_run(left: Left) -> List[str]:
+    """A worker that gives back jobs which it was given with another one does not begin them."""
+    began = _runs(left, "began")
+    return ["attempt %d of job %d ran, and was given back: %s" % (attempt.number, job, line)
+            for job, attempts in left.attempts.items() for attempt in attempts
+            for line in left.histories[job]
+            if (job, attempt.number) in began and "not begun, as" in line
+            and re.match(r"attempt %d\b" % attempt.number, line)]
+
+
 def no_finished_job_ran_again(left: Left) -> List[str]:
     """What was accepted had ended, and nothing of the job began after it."""
     ended, found = _runs(left, "ended"), []
@@ -427,7 +437,7 @@ def _files(directory: Path) -> Iterator[Path]:
 CHECKS: Sequence[Callable[[Left], List[str]]] = (
     every_job_is_over, one_result_is_accepted_of_the_last_attempt, counts_of_a_job_agree_with_its_attempts,
     the_history_tells_each_end, nothing_ran_that_the_server_does_not_know, no_attempt_ran_twice,
-    no_finished_job_ran_again, no_result_is_lost_while_its_worker_lives,
+    what_was_not_begun_has_not_run, no_finished_job_ran_again, no_result_is_lost_while_its_worker_lives,
     a_script_that_has_ended_well_has_not_failed, rows_and_files_agree,
     what_scripts_were_told_is_stored_is_whole, scripts_go_on_from_what_is_stored,
     files_come_before_the_result, results_are_those_of_the_script,

@@ -3,8 +3,8 @@
     FAULTS_CLOCK           file with the seconds that the clock of this machine is off
     FAULTS_TOKEN_LIFETIME  seconds that tokens of the Hub live
     FAULTS_WORDS           what workers may be named after, for machines that cannot be told apart
-    FAULTS_SEVERAL         if it is there, workers are given several jobs at once however few there are, how
-                           short a lease is and how long jobs take
+    FAULTS_SEVERAL         if it is there, workers ask for several jobs at once, and are given them, however
+                           few there are, how short a lease is and how long jobs take
 """
 
 import os
@@ -36,7 +36,9 @@ def main() -> None:
         vars(identity)["WORDS"] = tuple(os.environ["FAULTS_WORDS"].split())
     if "FAULTS_SEVERAL" in os.environ:
         from jd.server.store.queue import claim
+        from jd.worker.agent import handful
         claim.PENDING_FOR_EACH, claim.LEAST_LEASE = 2, 0.0
+        handful.LAST_JOBS, handful.AT_ONCE, handful.PATIENCE = 1, 60.0, 4.0
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

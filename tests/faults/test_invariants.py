@@ -102,6 +102,8 @@ def twice_reported(left: Played) -> None:
     (changed("UPDATE jobs SET results = NULL WHERE id = 1"), "job 1 has the result None"),
     (changed("UPDATE files SET size_bytes = 1 WHERE job_id = 2"), "and its row says 1"),
     (noted(1, "began"), "attempt 1 of job 1 ran 2 times"),
+    (changed("UPDATE job_history SET reason = 'attempt 1 preempted on w_0, back to the queue: not begun, as"
+             " it leaves' WHERE job_id = 1"), "attempt 1 of job 1 ran, and was given back"),
     (noted(1, "began", attempt=2), "attempt 2 of job 1 ran, and is not in the database"),
     (noted(SAVES, "loaded", step=1), "began at step 1, and 3 was stored"),
     (one_byte_less, "was told that this is stored"),

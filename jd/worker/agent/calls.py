@@ -136,7 +136,7 @@ class Calls:
             return self._take_error(answer, error, now)
         recovered = self._back(now)
         if answer.call.entry is not None:
-            self._delivery.accepted(answer.call.entry, _retry_told(answer, reply))
+            self._delivery.accepted(answer.call, _retry_told(answer, reply))
         if reply is None:
             return None
         if recovered or not self.met or now >= self._look_at:
@@ -170,6 +170,8 @@ class Calls:
             self.beat_at = now
         elif held:
             self.beat_at = max(now, now - answer.took + reply.interval)
+        elif answer.call.entries or answer.call.unstarted:
+            self.beat_at = now + self._first_beat(reply)  # for this it was not held
         else:
             self.beat_at = now + reply.interval
 
@@ -180,9 +182,7 @@ class Calls:
         self._renames = 0
         if reply.job is not None:
             self._swift_replies = 0
-            first = min(reply.interval, FIRST_BEAT if self._link.offers(protocol.EXT_WATCH)
-                        else protocol.BUSY_INTERVAL)
-            self.beat_at = now if self._link.owes_acknowledgement else now + first
+            self.beat_at = now if self._link.owes_acknowledgement else now + self._first_beat(reply)
         elif self._link.owes_acknowledgement:
             return
         elif self._link.log_wanted:
@@ -193,6 +193,11 @@ class Calls:
             self._swift_replies = min(self._swift_replies + 1, 16) if swift else 0
             if swift:
                 self.claim_at = now + min(reply.interval, 0.5 * 2.0 ** self._swift_replies)
+
+    def _first_beat(self, reply: HeartbeatReply) -> float:
+        """How long after an answer the next heartbeat of the job comes, the first that may be held."""
+        return min(reply.interval, FIRST_BEAT if self._link.offers(protocol.EXT_WATCH)
+                   else protocol.BUSY_INTERVAL)
 
     # ---- errors
 

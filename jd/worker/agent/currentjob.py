@@ -98,7 +98,7 @@ class CurrentJob:
             return self._did_not_start(attempt.assignment, failure, now)
         if ended is None:
             return None
-        self._over(now, self._report(attempt, ended, why_stopped))
+        self._over(now, self._report(attempt, ended, why_stopped, now))
         return 0.0
 
     def ends_in(self, now: float) -> Optional[float]:
@@ -173,11 +173,11 @@ class CurrentJob:
         self._log("%s did not start: %s; next claim in %s" % (
             _label(assignment), failure, terminal.duration(pause)))
         result = verdict.never_started(assignment, str(failure))
-        self._delivery.hold(result, alone=True)
+        self._delivery.hold(result, alone=True, ended=now)
         self._over(now, result.verdict)
         return pause
 
-    def _report(self, attempt: Attempt, ended: Ended, why_stopped: str) -> Optional[str]:
+    def _report(self, attempt: Attempt, ended: Ended, why_stopped: str, now: float) -> Optional[str]:
         """Report how it ended, and return the verdict."""
         label, took = _label(attempt.assignment), _took(ended.runtime)
         if attempt.stop_reason == STOPPED_LOST:
@@ -191,7 +191,8 @@ class CurrentJob:
             result = verdict.judge(attempt.assignment, ended, timeout)
             how = "done" if result.status == DONE else "failed: " + verdict.verdict_line(ended, timeout)
             self._log("%s %s, after %s" % (label, how, took))
-        self._delivery.hold(replace(result, code=attempt.code(CODE_TIME)), waiting_files=ended.waiting_files)
+        self._delivery.hold(replace(result, code=attempt.code(CODE_TIME)), waiting_files=ended.waiting_files,
+                            ended=now)
         return result.verdict
 
 

@@ -137,6 +137,11 @@ class Leaving:
         return self.departure is not None or self.drained_by is not None or self._given_up is not None
 
     @property
+    def may_take_several(self) -> bool:
+        """Whether nothing is known that limits how many jobs it takes."""
+        return not (self._once or self.is_asked) and self._limits.left() is None
+
+    @property
     def why_stopped(self) -> str:
         """Why a job that cannot be finished is given back to the server."""
         if self.departure is not None:

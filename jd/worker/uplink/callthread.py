@@ -8,7 +8,7 @@ import json
 import queue
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from jd import protocol, threads
 from jd.errors import JdError, ServerUnreachable, reason
@@ -20,6 +20,7 @@ from jd.worker.uplink.outbox import Entry
 CLAIM = "claim"
 BEAT = "beat"
 REPORT = "report"
+TELL = "tell"
 LEAVE = "leave"
 REST_AFTER = KEPT_SECONDS  # seconds
 
@@ -29,7 +30,8 @@ class Call:
     """One request to the server. `timeout` and `held` are in seconds.
 
     `held` is how long the server was asked to wait with its answer; `entry` is the result that
-    the request carries. Files that wait with it go first, and `meanwhile`, a heartbeat, is repeated.
+    the request carries, `before` are those that it carries of jobs that ended earlier. Files that wait with
+    `entry` go first, and `meanwhile`, a heartbeat, is repeated.
     `reserved` heartbeats are for a server that has offered no extension: their body has the base alone, and
     what else there is goes in a header, which is no matter to those that do not know it.
     """
@@ -40,8 +42,20 @@ class Call:
     timeout: float
     held: float = 0.0
     entry: Optional[Entry] = None
+    before: Tuple[Entry, ...] = ()
     meanwhile: "Optional[Call]" = None
     reserved: bool = False
+
+    @property
+    def entries(self) -> Tuple[Entry, ...]:
+        """All results that it carries, in the order in which their jobs ended."""
+        return self.before if self.entry is None else (*self.before, self.entry)
+
+    @property
+    def unstarted(self) -> Sequence[Dict[str, Any]]:
+        """The jobs that it gives back, as they were not begun."""
+        found: Sequence[Dict[str, Any]] = self.body.get("unstarted", ())
+        return found
 
     def noting(self, remark: str) -> "Call":
         """The same, with a remark in the message of the result that it reports."""

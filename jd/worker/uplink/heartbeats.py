@@ -1,6 +1,7 @@
 """Builds the messages of one worker process to its server, and reads the answers.
 
-A busy heartbeat renews the lease of the job that runs, an idle one claims the next.
+A busy heartbeat renews the lease of the job that runs, an idle one claims the next. Each of them may bring
+results, the last one in `finished`, and gives back the jobs that were not begun.
 
 Extensions of the protocol are used only after the server has offered them (docs/protocol.md). `session`,
 which names the worker process, `exp_id`, `tags`, and in an idle heartbeat what limits the worker, belong to
@@ -10,7 +11,7 @@ every heartbeat all the same, since the first answer may bring a job already: un
 import secrets
 import socket
 from dataclasses import replace
-from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Optional, Sequence, Tuple
 
 import jd
 from jd import protocol
@@ -18,7 +19,7 @@ from jd.errors import ServerRefused, ServerUnreachable
 from jd.messages import BASE_RESULT, Assignment, Code, Heartbeat, HeartbeatReply, Release, Result, only
 from jd.protocol import ProtocolError
 from jd.worker.limits import Limits
-from jd.worker.uplink.callthread import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
+from jd.worker.uplink.callthread import BEAT, CLAIM, LEAVE, REPORT, TELL, Answer, Call
 from jd.worker.uplink.outbox import Entry
 from jd.worker.verdict import PREEMPTED
 
@@ -56,6 +57,7 @@ class Link:
         self._tags = tags
         self._log_tail = log_tail
         self.log_wanted = False  # whether somebody looks at this worker's log
+        self.unstarted: Tuple[Release, ...] = ()  # given back, and the server does not know it yet
         self._code_told: Optional[Tuple[int, Optional[int]]] = None  # of which attempt the server has it
         self.runtime_p90: Optional[float] = None  # seconds, as the server told it last
         self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
@@ -83,10 +85,16 @@ class Link:
         """Seconds for a call, beyond those for which it is held: there is to be time for another one."""
         return CALL_TIMEOUT if self.lease is None else min(CALL_TIMEOUT, max(HASTE, self.lease / 6))
 
+    def give_back(self, assignments: Sequence[Assignment], reason: str) -> None:
+        """Have the server know that these were not begun, with the next heartbeat that it takes."""
+        self.unstarted += tuple(Release(assignment.job_id, assignment.attempt, reason)
+                                for assignment in assignments if assignment.attempt is not None)
+
     # ---- calls
 
-    def claim(self, entry: Optional[Entry] = None, hold: bool = False) -> Call:
-        """An idle heartbeat: asks for a job, and may report the last one's result.
+    def claim(self, entries: Sequence[Entry] = (), now: float = 0.0, hold: bool = False,
+              prefetch: int = 0) -> Call:
+        """An idle heartbeat: asks for a job, and for `prefetch` more, and may report results.
 
         One that carries a result is better not held: we want to know soon whether it was taken.
         """
@@ -94,17 +102,16 @@ class Link:
         left = self._limits.left()
         if self._limits.exit_when_empty:
             held = min(held, LOOK_EVERY)
-        message = self._heartbeat(wait=held or None,
-                                  finished=self._told(entry.result) if entry is not None else None,
+        message = self._heartbeat(entries, now if len(entries) > 1 else None,
+                                  wait=held or None, prefetch=prefetch,
                                   time_left=None if left is None else round(left, 1),
                                   min_time=None if left is None else self._limits.usual_time,
                                   exit_when_empty=self._limits.exit_when_empty)
-        return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + self.patience, held, entry,
-                    reserved=self.is_reserved)
+        return self._call(CLAIM, message, held + self.patience, held, entries)
 
     def beat(self, assignment: Assignment, tail: str, hold: bool = False,
              ends_in: Optional[float] = None, code: Optional[Code] = None,
-             size: Optional[int] = None) -> Call:
+             size: Optional[int] = None, entries: Sequence[Entry] = (), now: float = 0.0) -> Call:
         """A busy heartbeat: renews the lease. One that is held comes back early when there is a
         command, or when somebody wants to see the output. `ends_in` is how many seconds it takes at most
         until the script has ended, where it has a timeout. `code` is told until the server has it. `tail` is
@@ -114,15 +121,20 @@ class Link:
         if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
             held = self.at_most(min(self.wait, protocol.BUSY_INTERVAL))
         message = self._heartbeat(
-            reported_status=protocol.BUSY, current_job_id=assignment.job_id,
+            entries, now, reported_status=protocol.BUSY, current_job_id=assignment.job_id,
             attempt=attempt, wait=held or None,
             output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None,
             output_size=size if self.offers(protocol.EXT_LOG) else None,
             code=code if attempt is not None and self.offers(protocol.EXT_CODE)
             and self._code_told != (assignment.job_id, attempt) else None,
             ends_in=ends_in if self.offers(protocol.EXT_TIMEOUT) else None)
-        return Call(BEAT, protocol.HEARTBEAT, message.to_json(), held + self.patience, held,
-                    reserved=self.is_reserved)
+        return self._call(BEAT, message, held + self.patience, held, entries)
+
+    def tell(self, entries: Sequence[Entry], now: float) -> Call:
+        """A heartbeat that brings results and gives jobs back, and asks for nothing: it says busy, so that no
+        server answers it with a job."""
+        message = self._heartbeat(entries, now, reported_status=protocol.BUSY)
+        return self._call(TELL, message, self.patience, entries=entries)
 
     def report(self, entry: Entry, timeout: float) -> Call:
         """A result by itself, as every server understands it."""
@@ -145,28 +157,43 @@ class Link:
             return self.offers(protocol.EXT_RELEASE) and entry.result.attempt is not None
         return self.can_claim_with(entry)
 
-    def leave(self, entry: Optional[Entry], timeout: float) -> Call:
+    def leave(self, timeout: float, entries: Sequence[Entry] = (), now: float = 0.0) -> Call:
         """The last heartbeat. It says busy, so that no server answers it with a job."""
-        finished, released = None, None
-        if entry is not None:
-            result = entry.result
-            if result.verdict == protocol.VERDICT_PREEMPTED and result.attempt is not None:
-                released = Release(result.job_id, result.attempt, result.message, result.output_tail,
-                                   result.output_size)
-            else:
-                finished = self._told(result)
-        message = self._heartbeat(reported_status=protocol.BUSY, finished=finished, released=released,
+        ended, released = entries, None
+        if entries and entries[-1].result.verdict == protocol.VERDICT_PREEMPTED:
+            result = entries[-1].result
+            assert result.attempt is not None
+            ended, released = entries[:-1], Release(
+                result.job_id, result.attempt, result.message, result.output_tail, result.output_size)
+        message = self._heartbeat(ended, now if len(entries) > 1 else None,
+                                  reported_status=protocol.BUSY, released=released,
                                   leave=self.offers(protocol.EXT_LEAVE))
-        return Call(LEAVE, protocol.HEARTBEAT, message.to_json(), timeout, entry=entry,
-                    reserved=self.is_reserved)
+        return self._call(LEAVE, message, timeout, entries=entries)
+
+    def _call(self, kind: str, message: Heartbeat, timeout: float, held: float = 0.0,
+              entries: Sequence[Entry] = ()) -> Call:
+        """A heartbeat that carries results."""
+        return Call(kind, protocol.HEARTBEAT, message.to_json(), timeout, held,
+                    entries[-1] if entries else None, tuple(entries[:-1]), reserved=self.is_reserved)
 
     def _told(self, result: Result) -> Result:
         """A result as this server is told it: the code goes to who has offered to take it."""
         return result if self.offers(protocol.EXT_CODE) else replace(result, code=None)
 
-    def _heartbeat(self, **more: Any) -> Heartbeat:
-        """What every heartbeat says of the worker, and `more`, fields that this one has."""
+    def _told_at(self, entry: Entry, now: Optional[float]) -> Result:
+        """The same, and how long ago it ended, if that is to be told."""
+        told = self._told(entry.result)
+        if now is None or entry.ended is None:
+            return told
+        return replace(told, ended_ago=round(max(0.0, now - entry.ended), 3))
+
+    def _heartbeat(self, entries: Sequence[Entry] = (), now: Optional[float] = None,
+                   **more: Any) -> Heartbeat:
+        """What every heartbeat says of the worker; the results of jobs that have ended, and how long ago
+        where `now` is given; and `more`, fields that this one has."""
+        ended = tuple(self._told_at(entry, now) for entry in entries)
         return Heartbeat(
+            finished=ended[-1] if ended else None, finished_before=ended[:-1], unstarted=self.unstarted,
             worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
             applied_version=self.applied_version, system_metrics=self._metrics(),
             jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment,
@@ -190,7 +217,8 @@ class Link:
             raise ServerUnreachable("%s answered a heartbeat wrongly: %s"
                                     % (self.server, error)) from None
         self.extensions = frozenset(reply.extensions)
-        self.lease = reply.lease
+        if answer.call.kind != TELL:  # which names no job
+            self.lease = reply.lease
         self.log_wanted = bool(reply.log_wanted) and self.offers(protocol.EXT_WORKER_LOG)
         if reply.runtime_p90 is not None:
             self.runtime_p90 = reply.runtime_p90
@@ -201,9 +229,15 @@ class Link:
             if answer.call.body.get("code") is not None:
                 self._code_told = (answer.call.body["current_job_id"], answer.call.body["attempt"])
         self.server_id = reply.server_id
+        self.knows(answer.call)
         if answer.call.held:
             self._wait_before_break = None
         return reply
+
+    def knows(self, call: Call) -> None:
+        """The jobs that a call has given back need not be given back again."""
+        told = [(given["job_id"], given["attempt"]) for given in call.unstarted]
+        self.unstarted = tuple(given for given in self.unstarted if (given.job_id, given.attempt) not in told)
 
     def held_call_broke(self, answer: Answer) -> bool:
         """Whether a held heartbeat seems to have been cut by something between us and the server.

@@ -42,7 +42,7 @@ class Entry:
     `server_id` names the data that the result belongs to; None from a base server, which is known
     by its URL alone. `written` is in Unix seconds. `waiting_files` is a directory of files that go before
     the result. `name` stays the same wherever it is. `is_synced`: the disk was asked to keep it in a crash of
-    the machine.
+    the machine. `ended` is when the script ended, on the clock of the worker that holds it in memory.
     """
 
     result: Result
@@ -54,6 +54,7 @@ class Entry:
     waiting_files: Optional[Path] = None
     name: str = field(default="", compare=False)
     is_synced: bool = field(default=False, compare=False)
+    ended: Optional[float] = field(default=None, compare=False)
 
 
 class Outbox:
@@ -134,13 +135,14 @@ class Outbox:
             return moved
         return entry
 
-    def secure_rest(self, own: Optional[Entry]) -> None:
+    def secure_rest(self, own: Sequence[Entry]) -> None:
         """The same for what dead workers left in the cache, whichever server it is for. In a thread: to the
         loop each of them is somebody else's as long as it is moved, since its files are in two places."""
+        kept = {entry.path for entry in own}
         for place in [self._near, *self._beside] if self._lasting else []:
             for name in self._names(place):
                 path = place.path / name
-                if own is not None and own.path == path or self._is_held(path):
+                if path in kept or self._is_held(path):
                     continue
                 entry = self._read(path)
                 if entry is not None:
@@ -205,13 +207,15 @@ class Outbox:
             return None
         return replace(entry, path=path)
 
-    def keep_hold(self, entry: Entry) -> None:
-        """Show others that it is still delivered; to be called again and again."""
+    def keep_hold(self, entries: Sequence[Entry]) -> None:
+        """Show others that they are still delivered; to be called again and again."""
         now = self._clock()
-        if entry.path is None or self._touched is not None and 0 <= now - self._touched < TOUCH_EVERY:
+        if self._touched is not None and 0 <= now - self._touched < TOUCH_EVERY:
             return
         self._touched = now
-        show_hold(entry)
+        for entry in entries:
+            if entry.path is not None:
+                show_hold(entry)
 
     def release(self, entry: Entry) -> Entry:
         """Leave it to whoever comes."""

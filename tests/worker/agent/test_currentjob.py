@@ -46,7 +46,7 @@ class Desk:
 
     @property
     def verdict(self) -> Optional[str]:
-        return None if self.delivery.own is None else self.delivery.own.result.verdict
+        return self.delivery.own[-1].result.verdict if self.delivery.own else None
 
 
 @pytest.fixture
@@ -92,9 +92,9 @@ def test_a_preempted_one_is_given_back_with_the_reason(desk: Desk) -> None:
     assert desk.attempts[0].stopped_with == [GRACE]
     desk.attempts[0].ended = Ended(-15, 1.0)
     desk.job.step(102.0, "stopped by SIGTERM")
-    assert desk.delivery.own is not None and desk.verdict == protocol.VERDICT_PREEMPTED
+    assert desk.verdict == protocol.VERDICT_PREEMPTED
     assert desk.job.last_verdict == protocol.VERDICT_PREEMPTED
-    assert desk.delivery.own.result.message == "the worker was stopped by SIGTERM"
+    assert desk.delivery.own[0].result.message == "the worker was stopped by SIGTERM"
 
 
 def test_of_a_lost_one_nothing_is_reported(desk: Desk) -> None:

@@ -132,8 +132,8 @@ def desk(tmp_path: Path) -> Desk:
 
 def test_until_its_files_have_arrived_the_job_is_still_ours(desk: Desk) -> None:
     desk.delivery.hold(Result(7, "DONE", attempt=2), waiting_files=desk.files)
-    for call, timeout in ((desk.delivery.own_call(False), FILES_TIMEOUT),
-                          (desk.delivery.leaving_call(False, 30.0), 30.0)):
+    for call, timeout in ((desk.delivery.own_call(False, 0.0), FILES_TIMEOUT),
+                          (desk.delivery.leaving_call(False, 30.0, 0.0), 30.0)):
         assert call is not None and call.meanwhile is not None and call.timeout == timeout
         body = call.meanwhile.body
         assert (body["reported_status"], body["current_job_id"], call.meanwhile.held) == ("busy", 7, 0.0)
@@ -151,5 +151,5 @@ def test_files_of_others_do_not_hold_up_the_heartbeat_of_the_job_that_runs(desk:
 
 def test_a_result_alone_is_sent_alone(desk: Desk) -> None:
     desk.delivery.hold(Result(7, "DONE", attempt=2), alone=True)
-    call = desk.delivery.own_call(False)
+    call = desk.delivery.own_call(False, 0.0)
     assert call is not None and call.meanwhile is None and call.timeout == desk.link.patience == 2.0

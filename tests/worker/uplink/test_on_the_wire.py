@@ -71,7 +71,7 @@ def test_calls_that_follow_each_other_are_small_and_share_a_connection(tmp_path:
                     interpreter="/usr/bin/python3", version="3.11.7", distributions={"numpy": "1.26.4"})
         result = Result(123456, "DONE", "", 2, "done", 0, 12.345, "loss 0.5\n", code=code, output_size=9)
         entry = Entry(result, server.url, "data-1", link.worker_id, 0.0)
-        for call in (link.claim(hold=True), link.claim(entry),
+        for call in (link.claim(hold=True), link.claim([entry]),
                      link.beat(Assignment(123456, {}, 2), "loss 0.5\n", hold=True, size=9)):
             connection.deliver(call)
     claim, finish, beat = map(len, server.asked)

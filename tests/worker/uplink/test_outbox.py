@@ -218,7 +218,7 @@ def test_what_a_dead_worker_held_is_free(tmp_path: Path) -> None:
     past = time.time() - HELD_FOR - 1.0
     os.utime(str(entry.path), (past, past))
     assert [found.path for found in elsewhere.waiting()] == [entry.path] and not elsewhere.box.others_hold
-    dead.box.keep_hold(entry)
+    dead.box.keep_hold([entry])
     assert elsewhere.waiting() == []
     mine = alive.box.secure(alive.put())
     assert mine.path not in [found.path for found in alive.new_box().waiting("http://s", "data-1")]
@@ -230,7 +230,7 @@ def test_what_dead_workers_left_near_is_secured_by_those_that_live(tmp_path: Pat
     dead, alive = Node(tmp_path, "node", ended), Node(tmp_path, "node", here)
     dead.put(files=True)
     own = alive.put()
-    alive.box.secure_rest(own)
+    alive.box.secure_rest([own])
     assert names(alive.near.path) == [own.path.name if own.path else ""]
     assert [name.count("@") for name in names(alive.lasting.path)] == [0, 0]  # the files, and free
 
@@ -250,7 +250,7 @@ def test_what_is_moved_at_this_moment_is_not_delivered(tmp_path: Path,
         assert alive.box.waiting("http://s", "data-1") == [] and alive.box.others_hold  # so it looks again
         return copy_to(files, outbox)
     monkeypatch.setattr(WaitingFiles, "copy_to", meanwhile)
-    alive.box.secure_rest(None)
+    alive.box.secure_rest([])
     assert claimed == [None] and alive.box.claim(backlog[0]) is None
     found = alive.box.waiting("http://s", "data-1")
     assert len(found) == 1 and alive.box.claim(found[0]) is not None
