@@ -78,7 +78,8 @@ class FakeServer:
         return [body for route, body in self.sent if route == protocol.UPDATE_JOB_STATUS]
 
     def finished(self) -> List[Dict[str, Any]]:
-        return [body["finished"] for body in self.heartbeats() if "finished" in body]
+        return [result for body in self.heartbeats() if "finished" in body
+                for result in (*body.get("finished_before", ()), body["finished"])]
 
     # ---- answers
 
@@ -113,18 +114,21 @@ class FakeServer:
     def _reply(self, body: Dict[str, Any]) -> Dict[str, Any]:
         state, version = self.command
         pending = version > body["applied_version"]
-        job: Optional[Dict[str, Any]] = None
+        jobs: List[Dict[str, Any]] = []
         idle = body["reported_status"] == protocol.IDLE
-        if idle and state == protocol.RUN and not pending and self.jobs and not self.closing:
-            job_id, parameters = self.jobs.popleft()
-            job = {"job_id": job_id, "parameters": parameters, "status": protocol.SERVED}
-            if protocol.EXT_ATTEMPT in self.extensions:
-                job["attempt"] = 1
-        interval = self.intervals[protocol.IDLE if idle and job is None else protocol.BUSY]
+        if idle and state == protocol.RUN and not pending and not self.closing:
+            while self.jobs and len(jobs) <= body.get("prefetch", 0):
+                job_id, parameters = self.jobs.popleft()
+                jobs.append({"job_id": job_id, "parameters": parameters, "status": protocol.SERVED})
+                if protocol.EXT_ATTEMPT in self.extensions:
+                    jobs[-1]["attempt"] = 1
+        interval = self.intervals[protocol.IDLE if idle and not jobs else protocol.BUSY]
         reply: Dict[str, Any] = {
             "desired_state": state, "desired_version": version, "pending": pending,
             "applied_version": body["applied_version"], "heartbeat_interval": interval,
-            "poll_interval": interval, "job": job}
+            "poll_interval": interval, "job": jobs[0] if jobs else None}
+        if jobs[1:]:
+            reply["prefetched"] = jobs[1:]
         if self.paused_because is not None:
             reply["paused_because"] = self.paused_because
         if self.extensions:

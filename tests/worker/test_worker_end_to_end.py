@@ -89,6 +89,21 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     worker.files.close()
 
 
+def test_short_jobs_come_several_at_once_and_are_told_together(worker: Worker) -> None:
+    with FakeServer(ALL) as server:
+        for number in range(1, 41):
+            server.add(number)
+        process = worker.start(server.url, "")
+        server.wait_for(lambda: len(server.finished()) == 40, timeout=60.0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == STOPPED
+    assert [result["job_id"] for result in server.finished()] == list(range(1, 41))
+    together = [body for body in server.heartbeats() if "finished_before" in body]
+    assert together
+    assert all(result["ended_ago"] < 60.0 for body in together for result in body["finished_before"])
+    assert worker.log().count("claimed job") == 40 and worker.outbox() == []
+
+
 @both
 def test_jobs_are_run_and_reported(worker: Worker, extensions: Tuple[str, ...]) -> None:
     with FakeServer(extensions) as server:
