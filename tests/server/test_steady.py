@@ -92,6 +92,7 @@ def test_it_is_written_by_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     {"reported_status": "idle"}, {"leave": True}, {"current_job_id": None},
     {"reported_status": "idle", "released": {"job_id": 1, "attempt": 1}},
     {"reported_status": "idle", "finished": {"job_id": 1, "attempt": 1, "status": p.DONE}},
+    {"unstarted": [{"job_id": 2, "attempt": 1}]},
 ])
 def test_what_says_more_is_taken_in_at_once_and_after_what_was_said(run: Run, fields: Dict[str, Any]) -> None:
     async def scenario(bench: Busy) -> None:
@@ -99,6 +100,18 @@ def test_what_says_more_is_taken_in_at_once_and_after_what_was_said(run: Run, fi
         assert bench.writes == 0
         assert (await bench.say(**fields))[0] == 200
         assert bench.writes == 2
+    run(scenario)
+
+
+def test_results_of_jobs_before_are_taken_in_at_once(run: Run) -> None:
+    async def scenario(bench: Busy) -> None:
+        job = (await bench.beat(worker_id="v", session="of v"))[1]["job"]
+        assert (await bench.say())[0] == 200
+        writes = bench.writes
+        assert (await bench.say(finished_before=[
+            {"job_id": job["job_id"], "attempt": job["attempt"], "status": p.DONE}]))[0] == 200
+        assert bench.writes == writes + 2  # what was said before it, and this
+        assert (await bench.experiment.read(jobs.counts))[p.DONE] == 1
     run(scenario)
 
 
