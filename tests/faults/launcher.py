@@ -37,7 +37,7 @@ def main() -> None:
     if "FAULTS_SEVERAL" in os.environ:
         from jd.server.store.queue import claim
         from jd.worker.agent import handful
-        claim.PENDING_FOR_EACH, claim.LEAST_LEASE = 2, 0.0
+        claim.FRACTION, claim.LEAST_LEASE = 1, 0.0
         handful.LAST_JOBS, handful.AT_ONCE, handful.PATIENCE = 1, 60.0, 4.0
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

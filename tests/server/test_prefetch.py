@@ -18,7 +18,20 @@ from tests.server.store_support import Desk
 from tests.server.test_held_claims import held
 from tests.server.test_watching import Bench
 
-MANY = claim.PENDING_FOR_EACH * 2 + 20  # jobs of which two go out beside the first
+FOR_EACH = 64  # of the PENDING jobs, for one that goes out beside the first
+MANY = FOR_EACH * 2 + 20  # jobs of which two go out beside the first
+PART = claim.part
+
+
+@pytest.fixture(autouse=True)
+def as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many workers there are."""
+    of_one(monkeypatch, FOR_EACH)
+
+
+def of_one(monkeypatch: pytest.MonkeyPatch, for_each: int) -> None:
+    monkeypatch.setattr(claim, "part", lambda db: (
+        jobs.counts(db)["PENDING"] * claim.FRACTION // for_each))
 
 
 @pytest.fixture
@@ -59,9 +72,22 @@ def test_as_many_go_out_as_were_asked_for_in_the_order_of_the_queue(desk: Desk) 
 
 
 def test_of_few_jobs_each_worker_gets_one(desk: Desk) -> None:
-    desk.create(claim.PENDING_FOR_EACH)
+    desk.create(FOR_EACH)
     assert given(desk, "a") == [1, 2]
     assert given(desk, "b") == [3]
+
+
+def test_beside_the_first_there_is_a_fraction_of_each_workers_part_of_all_jobs(
+        desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "part", PART)
+    for worker in "abcd":
+        desk.beat(worker, session="of " + worker)
+    desk.beat("gone", session="of gone", leave=True)
+    desk.create(4 * claim.FRACTION * 3)
+    assert given(desk, "a", prefetch=15) == [1, 2, 3, 4]
+    assert given(desk, "b", prefetch=15) == [5, 6, 7]
+    desk.create(1000)
+    assert len(given(desk, "c", prefetch=15)) == 16
 
 
 @pytest.mark.parametrize("fields", [{"time_left": 1000.0}, {"session": None}])
@@ -346,7 +372,7 @@ def test_those_who_wait_go_on_waiting_where_one_has_taken_what_there_is(tmp_path
         assert (await others[2])[1]["job"]["job_id"] == 2
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claim, "PENDING_FOR_EACH", 1)
+        of_one(patch, 1)
         play(lambda: Bench(tmp_path), scenario)
 
 
@@ -362,5 +388,5 @@ def test_as_much_as_sixteen_jobs_have_printed_is_taken_with_one_heartbeat(tmp_pa
         assert (await bench.experiment.read(jobs.counts))["DONE"] == 1 + p.MAX_PREFETCH
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claim, "PENDING_FOR_EACH", 1)
+        of_one(patch, 1)
         play(lambda: Bench(tmp_path), scenario)

@@ -23,9 +23,10 @@ IN_ORDER = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
             " ORDER BY priority DESC, id" % timeleft.WAITING)
 
 
-# Of several jobs in one claim: how many PENDING ones there are for each beside the first, lest few workers
-# have all that are left; and how long a worker may at least keep silent, as it does while it runs them.
-PENDING_FOR_EACH = 64
+# Of several jobs in one claim: if each worker has its part of those that are PENDING, those beside the first
+# are this fraction of it at most, lest few workers have all that are left; and how long a worker may at least
+# keep silent, as it does while it runs them.
+FRACTION = 4
 LEAST_LEASE = 15.0  # seconds
 
 
@@ -138,7 +139,7 @@ def _chosen(t: Transaction, worker_id: str, session: Optional[str], limit: Optio
             if chosen and alone:
                 break
             if not chosen and not alone:
-                further = min(further, _pending(t.db) // PENDING_FOR_EACH)
+                further = min(further, part(t.db) // FRACTION)
             chosen.append(job)
             if alone or len(chosen) > further:
                 break
@@ -151,9 +152,12 @@ def _may_be_one_of_several(t: Transaction, job: Waiting, session: Optional[str])
     return job.untried and lease.seconds(job.lease, session, t.policy) >= LEAST_LEASE
 
 
-def _pending(db: sqlite3.Connection) -> int:
-    """How many jobs were PENDING with the last commit."""
-    return int(db.execute("SELECT n FROM job_counts WHERE status = ?", (p.PENDING,)).fetchone()[0])
+def part(db: sqlite3.Connection) -> int:
+    """How many jobs each worker would have of those that were PENDING with the last commit."""
+    pending, workers = db.execute(
+        "SELECT n, (SELECT count(*) FROM workers WHERE left_at IS NULL) FROM job_counts WHERE status = ?",
+        (p.PENDING,)).fetchone()
+    return int(pending // max(1, workers))
 
 
 def _readable(parameters: bytes) -> Optional[Dict[str, Any]]:
