@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
@@ -103,6 +103,26 @@ def test_a_program_is_looked_for_as_its_own_variables_say(forks: ForkServer, tmp
     assert to_its_end(begun) == "this\n"
 
 
+@pytest.mark.parametrize("path", ["", ".", "here", "/nowhere:here:/bin"])
+def test_a_program_is_looked_for_from_where_the_script_runs(
+        forks: ForkServer, tmp_path: Path, path: str) -> None:
+    (tmp_path / "here").mkdir()
+    for place in (tmp_path, tmp_path / "here"):
+        place.joinpath("program").write_text("#!/bin/sh\necho found\n")
+        place.joinpath("program").chmod(0o755)
+    for begin in (forks.begin, spawning.spawn):
+        assert to_its_end(begin(Command(Path("script"), ["program"], {"PATH": path}, tmp_path))) == "found\n"
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir], ids=["a file", "a directory"])
+def test_what_is_no_program_is_told_as_without_a_server(
+        forks: ForkServer, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "program")
+    for begin in (forks.begin, spawning.spawn):
+        with pytest.raises(StartFailure, match="cannot start script with program: Permission denied"):
+            begin(Command(Path("script"), ["program"], {"PATH": "%s:/nowhere" % tmp_path}, tmp_path))
+
+
 def test_the_script_has_the_signals_of_a_fresh_process_but_that_to_drain(forks: ForkServer) -> None:
     ours = signals_of(to_its_end(forks.begin(command("cat", "/proc/self/status"))))
     # Whoever runs the tests may have some ignored, such as SIGHUP.
@@ -140,11 +160,14 @@ def test_script_and_server_end_with_a_worker_that_is_killed() -> None:
     wait_until(lambda: not any(is_running(pid) for pid in pids))
 
 
-def test_a_script_that_began_as_its_worker_died_is_ended(forks: ForkServer) -> None:
-    forks._source = forks._source.replace(b"Scripts(os.getppid())", b"Scripts(-1)")
+def test_a_script_that_began_as_its_worker_died_ends_by_itself(forks: ForkServer) -> None:
+    has = b"Scripts(worker_end.fileno())"
+    assert has in forks._source
+    forks._source = forks._source.replace(
+        has, b"Scripts((lambda pair: pair[1].close() or pair[0].detach())(_socket.socketpair()))")
     begun = forks.begin(command("sleep", "600"))
     os.close(begun.output)
-    assert begun.child.reap().exit_code == -signal.SIGKILL
+    assert begun.child.reap().exit_code == -signal.SIGPIPE
 
 
 def is_running(pid: int) -> bool:
@@ -228,6 +251,7 @@ def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch, logged: List[
     (["true"], "/nowhere", "cannot start script in /nowhere: No such file or directory; jobs run in the"),
     (["true", "x" * 4_000_000], "/", "too large for a command line"),
     (["true", "a\0b"], "/", "cannot start script: embedded null byte in a parameter or variable"),
+    (["true"], "/a\0b", "cannot start script: embedded null byte in a parameter or variable"),
     (["true", "\ud800"], "/", "a parameter has a character that the encoding utf-8 cannot carry"),
 ])
 def test_what_cannot_start_is_told_the_same_way_with_a_server_and_without(

@@ -70,7 +70,7 @@ class ForkServer:
 
     def _request(self, command: Command) -> Tuple[List[bytes], List[bytes], Optional[bytes]]:
         """What no process can have raises ValueError, with the words of subprocess."""
-        if any("\0" in word for word in command.words):
+        if any("\0" in text for text in (*command.words, str(command.cwd))):
             raise ValueError("embedded null byte")
         words = [os.fsencode(word) for word in command.words]
         known, self._encoded = self._encoded, {}  # most variables are as they were for the job before

@@ -40,8 +40,8 @@ FORKING, ENTERING, EXECUTING = 1, 2, 3
 
 _CLONE_VM, _CLONE_VFORK, _CLONE_PARENT = 0x100, 0x4000, 0x8000
 _PR_SET_PDEATHSIG = 1
-_MOST_CALLS = 6  # of one child
-_STACK = 64 * 1024  # bytes, for each call
+_MOST_CALLS = 7  # of one child
+_STACK = 256 * 1024  # bytes, for each call: libraries that are preloaded (LD_PRELOAD) may need some
 
 
 class _Context(ctypes.Structure):
@@ -64,6 +64,7 @@ class Children:
     def __init__(self) -> None:
         self._libc = libc = ctypes.PyDLL(None, use_errno=True)
         libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+        libc.makecontext.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]  # and more: variadic
         self._enter = ctypes.cast(libc.setcontext, ctypes.c_void_p)
         self._memory = mmap.mmap(-1, (_MOST_CALLS + 1) * _STACK)
         bottom = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
@@ -94,12 +95,15 @@ class Children:
 
 
 class Scripts:
-    """Begins scripts as children of the `worker`, which is the parent of this process."""
+    """Begins scripts as children of the worker, which is the parent of this process and has the other end of
+    a socket."""
 
-    def __init__(self, worker: int) -> None:
-        self._worker = worker
+    def __init__(self, worker_end: int) -> None:
         self._children = children = Children()
-        self._first = [children.call("prctl", _PR_SET_PDEATHSIG, _signal.SIGKILL), children.call("setsid")]
+        # A worker that has died since is no parent any more, of whose death one would hear. But its sockets
+        # are closed by then, and what sends nothing to it is killed all the same: by SIGPIPE.
+        self._first = [children.call("prctl", _PR_SET_PDEATHSIG, _signal.SIGKILL),
+                       children.call("send", worker_end, b"", 0, 0), children.call("setsid")]
         self._failed = ctypes.c_byte()
         self._last = [children.call("memset", ctypes.byref(self._failed), 1, 1), children.call("_exit", 127)]
         self._null = os.open(os.devnull, os.O_RDWR)
@@ -115,12 +119,12 @@ class Scripts:
     def begin(self, request: Request, output: int) -> tuple[int, int, int]:
         """Begin one with its output to a descriptor. Returns what `ANSWER` has."""
         words, environ, cwd, limits = request
-        program = _found(words[0], environ)
         try:
             if cwd is not None:
                 os.chdir(cwd)
         except OSError as error:
             return -1, ENTERING, error.errno or errno.EIO
+        program = _found(words[0], environ)
         calls = self._first[:]
         if limits is not None:
             calls.append(self._children.call("setrlimit", resource.RLIMIT_AS, (ctypes.c_ulong * 2)(*limits)))
@@ -134,19 +138,17 @@ class Scripts:
         os.fchdir(self._here)
         if pid == -1:
             return pid, FORKING, number
-        if os.getppid() != self._worker:
-            os.kill(pid, _signal.SIGKILL)  # the worker may have died before the script was to die with it
         return (pid, EXECUTING, number) if self._failed else (pid, 0, 0)
 
 
 def _found(program: bytes, environ: list[bytes]) -> bytes:
-    """Where a program is, if it is to be looked for; as it was given where nothing is found."""
+    """Where a program is, if it is to be looked for; where there is none, what execve says why of."""
     if b"/" in program:
         return program
     path = next((entry[5:] for entry in environ if entry.startswith(b"PATH=")), os.fsencode(os.defpath))
-    places = (os.path.join(place, program) for place in path.split(b":"))
+    places = [os.path.join(place, program) for place in path.split(b":")]
     return next((place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)),
-                os.path.join(b"/nowhere", program))
+                next(filter(os.path.exists, places), places[-1]))
 
 
 def _array(texts: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:
@@ -157,7 +159,7 @@ def _array(texts: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:
 def serve() -> None:
     """Until the worker has ended, or nothing was asked for `IDLE` seconds."""
     worker_end = _socket.socket(fileno=os.dup(0))
-    scripts = Scripts(os.getppid())
+    scripts = Scripts(worker_end.fileno())
     # Who signals all processes of a step means the worker and its script, not this.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     # Slurm may signal every process of a step: draining is the worker's business, and would kill a script
