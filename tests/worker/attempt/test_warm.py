@@ -273,6 +273,16 @@ def test_what_is_installed_is_not_taken_apart(place: Path) -> None:
         assert made.run("warm", "import installed", environ=environ).output == ""
 
 
+def test_what_a_job_writes_to_a_file_that_was_opened_before_is_there(place: Path) -> None:
+    (place / "site-packages").mkdir()
+    (place / "site-packages" / "installed.py").write_text("log = open('log', 'w'); log.write('before ')")
+    with scripts(place, preload=("installed",)) as made:
+        environ = dict(made.environ, PYTHONPATH=str(place / "site-packages"))
+        for _ in range(2):
+            made.run("warm", "import installed; installed.log.write('job ')", environ=environ)
+    assert (place / "log").read_text() == "before job job "
+
+
 def test_what_a_thread_imports_at_the_end_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atexit.register", lambda call: None)
     monkeypatch.setattr("_thread._count", lambda: 1)

@@ -1,6 +1,7 @@
 """The end of a script: what it prints, leaves in files and exits with is the same whether it was started from
 scratch or forked from a warm interpreter, which does not take itself apart."""
 
+import gzip
 import re
 from typing import Dict, Iterator, Tuple, Union
 
@@ -11,7 +12,7 @@ from tests.worker.attempt.warmed import Scripts, scripts
 
 pytestmark = warm_only
 PRELOADED = ("logging.handlers", "multiprocessing.pool", "concurrent.futures.thread", "subprocess",
-             "tempfile", "weakref", "contextvars", "asyncio", "csv", "sqlite3", "zipfile")
+             "tempfile", "weakref", "contextvars", "asyncio", "csv", "sqlite3", "zipfile", "gzip")
 BESIDE = """import csv, os, zipfile
 class Loud:
     def __init__(self, name): self.name = name
@@ -254,10 +255,20 @@ TAKEN_APART = LOW + "import contextvars\nv = contextvars.ContextVar('v')\nv.set(
     ("import gc; gc.disable()", True), ("import atexit; atexit.register(print)", True),
     ("import sys; sys.excepthook = print", True), ("import sys; sys.last_type = None", True),
     ("import ctypes; ctypes.pythonapi.Py_AtExit(ctypes.CDLL(None).getpid)", True),
+    # One that C waits for at its end, and that waits for Python, would wait for ever.
+    ("import ctypes as c; l = c.CDLL(None); l.pthread_create(c.byref(c.c_long()), None, l.pause, 0)", True),
 ])
 def test_an_interpreter_is_taken_apart_unless_it_has_succeeded(both: Scripts, end: str, whole: bool) -> None:
     assert "taken apart" in both.run("cold", TAKEN_APART + end).output
     assert ("taken apart" in both.run("warm", TAKEN_APART + end).output) == whole
+
+
+def test_a_compressed_file_that_a_module_of_python_holds_has_its_end(both: Scripts) -> None:
+    left = both.directory / "left.gz"
+    both.run("warm", "import csv, gzip\ncsv.f = gzip.open('left.gz', 'wt'); csv.f.write('kept')")
+    with gzip.open(str(left), "rt") as file:
+        assert file.read() == "kept"
+    left.unlink()
 
 
 def test_what_is_printed_at_the_very_end_is_there_though_a_handler_has_the_output(both: Scripts) -> None:

@@ -39,14 +39,16 @@ class Ending:
         import atexit
         import ctypes
         import io
+        import os
         library = ctypes.PyDLL(None)
-        self._leave = _Leave(library.Py_AtExit, library.getpid, library.exit)
+        self._leave = _Leave(library.Py_AtExit, library.getpid, library.exit, os.listdir)
         self._threads = _thread._count
         self._callbacks = atexit._ncallbacks
         self._text, self._file = io.TextIOWrapper, io.IOBase.__base__
         self._modules: "dict[str, ModuleType]" = sys.modules
         self._loaded: "dict[str, ModuleType]" = {}
         self._lasting: "list[Any]" = []
+        self._files: "list[Any]" = []
         self._has_own = False
         self._main: "Any" = None
         atexit.register(self._begin)  # before all others: it comes last
@@ -59,6 +61,10 @@ class Ending:
         self._loaded = {name: sys.modules[name] for name in sorted(names - {"sys", "builtins", _MAIN})}
         self._has_own = has_own
         self._lasting += [self._lasting, self, *more]
+        import _weakref
+        files = _files_among(gc.get_objects(), self._file)
+        _finish(files, "flush")  # what was written until now is there once, and not for each job
+        self._files = [_weakref.ref(one) for one in files]  # which the collector does not know any more
 
     def watch(self) -> None:
         """See from now on how the script ends that this process becomes."""
@@ -81,7 +87,7 @@ class Ending:
         succeeded = self._has_succeeded()
         # What Python does next, in this order: a finaliser that imports something has to find it.
         gc.collect()
-        vars(sys)[_KEY] = _Last(self._file, self._leave if succeeded else None)
+        vars(sys)[_KEY] = _Last(self._file, self._files, self._leave if succeeded else None)
         self._draw(_Curtain(_KEY))
 
     def _has_succeeded(self) -> bool:
@@ -151,34 +157,52 @@ class _Curtain(type(sys)):  # type: ignore[misc]
 class _Last:
     """The last name of `sys`, which Python lets go of behind all modules and before it takes itself apart.
 
-    What is left to do then is to flush the files that are held by what was left as it is.
+    What is left to do then is to finish the files that are held by what was left as it is.
     """
 
-    def __init__(self, file: "Any", leave: "_Leave | None") -> None:
-        """`file` is what all files are; `leave` is for an exit status of 0, else Python ends the process."""
-        self._streams = [sys.__stdout__, sys.__stderr__]
+    def __init__(self, file: "Any", before: "list[Any]", leave: "_Leave | None") -> None:
+        """`file` is what all files are, those of `before` were there before the job; `leave` is for an exit
+        status of 0, else Python ends the process."""
+        self._before = [sys.__stdout__, sys.__stderr__, *(one() for one in before)]
         self._file, self._leave = file, leave
 
     def __del__(self) -> None:
         gc.collect()
-        for one in self._streams + gc.get_objects():
-            if issubclass(type(one), self._file):
-                try:
-                    one.flush()
-                except BaseException:
-                    pass  # as where a file is closed that nobody holds any more
+        files = _files_among(gc.get_objects(), self._file)
+        _finish(_files_among(self._before, self._file) + files, "flush")
+        # One that is written in Python, as gzip's, has something to write at its end, into another one.
+        _finish([one for one in files if type(one).__module__ != "_io"], "close")
+        _finish(files, "flush")
         if self._leave is not None:
             self._leave.now()
+
+
+def _files_among(objects: "list[Any]", file: "Any") -> "list[Any]":
+    return [one for one in objects if issubclass(type(one), file)]
+
+
+def _finish(files: "list[Any]", how: str) -> None:
+    for one in files:
+        try:
+            getattr(one, how)()
+        except BaseException:
+            pass  # as where a file is closed that nobody holds any more
 
 
 class _Leave:
     """The way out, with what C has left to do: its buffers, its own functions for the exit, destructors."""
 
-    def __init__(self, at_exit: "Any", nothing: "Any", leave: "Any") -> None:
-        self._at_exit, self._nothing, self._exit = at_exit, nothing, leave
+    def __init__(self, at_exit: "Any", nothing: "Any", leave: "Any", listed: "Any") -> None:
+        self._at_exit, self._nothing, self._exit, self._listed = at_exit, nothing, leave, listed
 
     def now(self) -> None:
-        """End the process with status 0; return where Python has functions to call behind all else."""
+        """End the process with status 0; return where Python has functions to call behind all else, or where
+        C has threads: one may be waited for that waits for Python, and is let go only where that ends."""
+        try:
+            if len(self._listed("/proc/self/task")) > 1:
+                return
+        except OSError:
+            return
         free = 0
         while self._at_exit(self._nothing) == 0:
             free += 1
