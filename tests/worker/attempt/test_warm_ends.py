@@ -3,6 +3,7 @@ scratch or forked from a warm interpreter, which does not take itself apart."""
 
 import gzip
 import re
+import zipfile
 from typing import Dict, Iterator, Tuple, Union
 
 import pytest
@@ -269,6 +270,16 @@ def test_a_compressed_file_that_a_module_of_python_holds_has_its_end(both: Scrip
     with gzip.open(str(left), "rt") as file:
         assert file.read() == "kept"
     left.unlink()
+
+
+def test_an_archive_that_cannot_be_run_has_failed(both: Scripts) -> None:
+    both.script.write_text("")
+    both.run("warm", None)
+    with zipfile.ZipFile(str(both.script), "w") as archive:
+        archive.writestr("other.py", "")
+    for mode in ("cold", "warm"):
+        ended = both.run(mode, None)
+        assert ended.exit_code == 1 and "__main__" in ended.output
 
 
 def test_what_is_printed_at_the_very_end_is_there_though_a_handler_has_the_output(both: Scripts) -> None:

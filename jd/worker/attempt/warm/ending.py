@@ -24,6 +24,7 @@ _OF_FAILURES = {"last_type", "last_value", "last_traceback", "last_exc"}
 _NEWEST = (3, 13)  # that was seen to do so
 _AT_EXIT = 32  # functions of C that Python calls at the very end, at most
 _MAIN = "__main__"
+_END_OF_ARCHIVE = b"PK\5\6"  # zipfile's table of contents
 _KEY = "end of a job"  # no name that a program could have
 
 
@@ -71,7 +72,7 @@ class Ending:
         import _weakref
         main = sys.modules[_MAIN]
         self._names, self._hook, self._registered = set(vars(main)), sys.excepthook, self._callbacks()
-        if sys.argv[0] not in ("-c", "-m") and sys.version_info[:2] <= _NEWEST and not _names_them():
+        if sys.argv[0] not in ("-c", "-m") and sys.version_info[:2] <= _NEWEST and not _leaves_no_traces():
             self._main = _weakref.ref(main)
 
     def _begin(self) -> None:
@@ -133,13 +134,15 @@ class Ending:
                 gone = {}
 
 
-def _names_them() -> bool:
-    """Whether the script may delete by itself what Python deletes at its end."""
+def _leaves_no_traces() -> bool:
+    """Whether the script may delete by itself what Python deletes at its end, or is an archive, of which
+    Python need not have run anything."""
     try:
         with open(sys.argv[0], "rb") as script:
-            return b"__cached__" in script.read()
+            content = script.read()
     except OSError:
         return True
+    return b"__cached__" in content or _END_OF_ARCHIVE in content
 
 
 class _Curtain(type(sys)):  # type: ignore[misc]
