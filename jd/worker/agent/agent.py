@@ -282,7 +282,7 @@ class Agent:
         if self._calls.desired_state != protocol.RUN:
             return "the worker was asked to %s" % self._calls.desired_state
         if now >= self._handful.until:
-            return "the jobs before took longer than the ones before those"
+            return "the jobs before took longer than usual"
         if self._job.is_lost or self.job is None and self._job.last_verdict != protocol.VERDICT_DONE:
             return "the job before was not done"
         if self.job is None and not self._delivery.has_room:
