@@ -143,7 +143,7 @@ class Agent:
         else:
             call = None
         if call is None and not self._goes_on(now):
-            call = self._delivery.refused_call(away) or self._spare_call(now)
+            call = self._delivery.refused_call(away, now) or self._spare_call(now)
         return call
 
     def _beat(self, now: float, hold: bool = False, entries: Sequence[Entry] = ()) -> Optional[Call]:

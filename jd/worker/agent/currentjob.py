@@ -191,8 +191,9 @@ class CurrentJob:
             result = verdict.judge(attempt.assignment, ended, timeout)
             how = "done" if result.status == DONE else "failed: " + verdict.verdict_line(ended, timeout)
             self._log("%s %s, after %s" % (label, how, took))
+        began = attempt.script_began  # its files may have been on their way since it ended
         self._delivery.hold(replace(result, code=attempt.code(CODE_TIME)), waiting_files=ended.waiting_files,
-                            ended=now)
+                            ended=now if began is None else min(now, began + ended.runtime))
         return result.verdict
 
 

@@ -128,17 +128,17 @@ class Delivery:
             return self._still_ours(self.own[0])
         if self._go_together(self._link.can_claim_with):
             return self._link.claim(self.own, now, prefetch=prefetch)
-        return self.aside_call(now) or self._report_own(self.own[0])
+        return self.aside_call(now) or self._report_own(self.own[0], now)
 
     def aside_call(self, now: float) -> Optional[Call]:
         """A heartbeat that asks for nothing, with what is not to wait for calls that may take long."""
         return self._link.tell(self.joining(), now) if self.has_news else None
 
-    def refused_call(self, away: bool) -> Optional[Call]:
+    def refused_call(self, away: bool, now: float) -> Optional[Call]:
         """The call that delivers one of our own results that was refused with a heartbeat, while the next job
         runs. Heartbeats of that tell when the server is back."""
         refused = [entry for entry in self.own if entry.name in self.alone]
-        return self._report_own(refused[0]) if refused and not away else None
+        return self._report_own(refused[0], now) if refused and not away else None
 
     def backlog_call(self, beat: Callable[[], Optional[Call]] = _no_beat) -> Optional[Call]:
         """The call that delivers one result from the backlog; `beat` makes a heartbeat of a job that runs."""
@@ -176,7 +176,7 @@ class Delivery:
             return self._still_ours(self.own[0])
         if self._go_together(self._link.can_leave_with):
             return self._link.leave(timeout, self.own, now)
-        return replace(self.aside_call(now) or self._report_own(self.own[0]), timeout=timeout)
+        return replace(self.aside_call(now) or self._report_own(self.own[0], now), timeout=timeout)
 
     def accepted(self, call: Call, retry: Optional[Retry] = None) -> None:
         """The server took the results of a call; `retry` is what it does about a failure, where it tells."""
@@ -245,14 +245,14 @@ class Delivery:
         several = len(self.own) == 1 or self._link.offers(EXT_PREFETCH)
         return several and not self.alone and all(map(can, self.own))
 
-    def _report_own(self, entry: Entry) -> Call:
+    def _report_own(self, entry: Entry, now: float) -> Call:
         """Until it has arrived, the job is still this worker's."""
-        return self._report(entry, lambda: self._still_ours(entry))
+        return self._report(entry, lambda: self._still_ours(entry), now)
 
-    def _report(self, entry: Entry, beat: Callable[[], Optional[Call]]) -> Call:
+    def _report(self, entry: Entry, beat: Callable[[], Optional[Call]], now: Optional[float] = None) -> Call:
         if entry.waiting_files is None:
-            return self._link.report(entry, self._link.patience)
-        call = self._link.report(entry, FILES_TIMEOUT)
+            return self._link.report(entry, self._link.patience, now)
+        call = self._link.report(entry, FILES_TIMEOUT, now)
         # A server that does not tell the lease has one that outlives this.
         return call if self._link.lease is None else replace(call, meanwhile=beat())
 

@@ -136,9 +136,9 @@ class Link:
         message = self._heartbeat(entries, now, reported_status=protocol.BUSY)
         return self._call(TELL, message, self.patience, entries=entries)
 
-    def report(self, entry: Entry, timeout: float) -> Call:
-        """A result by itself, as every server understands it."""
-        result = self._told(entry.result)
+    def report(self, entry: Entry, timeout: float, now: Optional[float] = None) -> Call:
+        """A result by itself, as every server understands it; how long ago it ended where `now` is given."""
+        result = self._told_at(entry, now)
         if result.verdict == protocol.VERDICT_PREEMPTED:
             result = replace(result, message=PREEMPTED + result.message)
         told = result.to_json()

@@ -140,6 +140,16 @@ def test_how_long_ago_they_ended_is_said_of_the_moment_of_the_call(tmp_path: Pat
     assert bench.call.body["finished"]["ended_ago"] == 3.0
 
 
+def test_how_long_ago_a_script_ended_is_more_than_its_files_have_taken_since(tmp_path: Path) -> None:
+    bench = with_three(tmp_path)
+    bench.step(0.4)
+    bench.jobs[-1].ended = Ended(0, 0.1)
+    bench.step()
+    end(bench)
+    end(bench)
+    assert [told["ended_ago"] for told in bench.call.body["finished_before"]] == [0.32, 0.01]
+
+
 def test_they_are_not_synced_while_the_others_run(tmp_path: Path) -> None:
     bench = with_three(tmp_path)
     end(bench)
@@ -392,6 +402,7 @@ def test_a_joint_call_that_is_refused_is_followed_by_each_result_alone_in_order(
     bench.refuse(409)
     for number, status in (5, 200), (6, 409), (7, 200):
         assert bench.call.route == protocol.UPDATE_JOB_STATUS and bench.call.body["job_id"] == number
+        assert bench.call.body["ended_ago"] == 0.03, "or it seems to have run beside the others"
         if status == 200:
             bench.answer({})
         else:
