@@ -107,9 +107,11 @@ class Agent:
         """Do everything that is due. Returns when to be called again if nothing happens."""
         if self._job.idle_since is None:
             self._job.idle_since = now
+        running = self.job
         for heard in self._calls.collect(now):
             self._act_on(heard, now)
-        pause = self._job.step(now, self._leaving.why_stopped)
+        # To start one takes time: what has begun in this step, and ended, would seem to have taken none.
+        pause = None if self.job is not running else self._job.step(now, self._leaving.why_stopped)
         if pause is not None:
             self._calls.job_ended(now, pause)
             self._handful.ended(self._job.last_verdict, now)

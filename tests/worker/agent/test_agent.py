@@ -6,6 +6,7 @@ from typing import List, Optional
 
 import pytest
 
+import tests.worker.bench
 from jd import protocol
 from jd.messages import Code, Result
 from jd.net.client import OtherExperiment
@@ -15,7 +16,8 @@ from jd.worker.limits import Limits
 from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.delivery import MAX_FAILURES
 from jd.worker.uplink.outbox import Outbox, in_directory
-from tests.worker.bench import ALL, SERVER, Bench, job
+from jd.worker.verdict import Ended
+from tests.worker.bench import ALL, SERVER, Bench, FakeJob, job
 
 
 def test_the_first_heartbeat_is_one_that_every_server_understands(tmp_path: Path) -> None:
@@ -230,6 +232,20 @@ def test_result_and_next_claim_are_one_round_trip(tmp_path: Path) -> None:
     bench.reply(ALL, job(6))
     assert bench.waiting() == []
     assert bench.jobs[-1].assignment.job_id == 6
+
+
+def test_a_script_that_ends_while_it_is_started_has_a_runtime(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a step is that of its begin, and to start a script may take most of one."""
+    class Swift(FakeJob):
+        def step(self, now: float) -> Ended:
+            return Ended(0, now - self.began)
+
+    monkeypatch.setattr(tests.worker.bench, "FakeJob", Swift)
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(1))
+    bench.step(0.02)
+    assert bench.call.body["finished"]["runtime"] == 0.02
 
 
 def test_a_base_server_gets_the_result_by_itself(tmp_path: Path) -> None:
