@@ -542,6 +542,33 @@ def test_it_takes_the_place_of_one_of_an_earlier_attempt(bench: Bench) -> None:
     assert json.loads((bench.job_dir / "result.json").read_text()) == {"loss": 0.5}
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_worker_that_is_killed_meanwhile_leaves_no_draft_of_it(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch, earlier: bool) -> None:
+    """The job may go on elsewhere, and then nobody would remove it."""
+    made: List[str] = []
+    usual = os.open
+
+    def watch(path: Any, flags: int, *others: Any, **words: Any) -> int:
+        if flags & os.O_CREAT and Path(path).parent == bench.job_dir:
+            made.append(Path(path).name)
+        return usual(path, flags, *others, **words)
+
+    if earlier:
+        (bench.job_dir / "result.json").write_text('{"loss": 9}')
+    bench.begin(printed=b"loss=0.5\n")
+    monkeypatch.setattr(os, "open", watch)
+    bench.end()
+    assert made == ["result.json"] and bench.sent == ["result.json"]
+
+
+def test_what_a_worker_that_was_killed_has_left_of_it_is_not_taken(bench: Bench) -> None:
+    (bench.job_dir / "result.json").touch()
+    bench.begin(printed=b"hello\n")
+    bench.end()
+    assert bench.sent == []
+
+
 @pytest.mark.parametrize("exit_code, stopped", [(1, False), (0, True), (-9, False)])
 def test_only_a_job_that_is_done_has_results_in_its_output(
         bench: Bench, exit_code: int, stopped: bool) -> None:

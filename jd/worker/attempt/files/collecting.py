@@ -158,8 +158,8 @@ class Collector:
         if not values:
             return self._logged("no results in its output: results_from=stdout takes lines such as loss=0.5")
         try:
-            wholefile.write(self._job_dir / collect.RESULTS[0],
-                            (json.dumps(values, indent=2) + "\n").encode("ascii"), 0o666)
+            _write_anew(self._job_dir / collect.RESULTS[0],
+                        (json.dumps(values, indent=2) + "\n").encode("ascii"))
         except OSError as error:
             return self._logged("its results were not taken from its output: %s" % (error.strerror or error))
         if not self._printed.left_out:
@@ -231,3 +231,13 @@ def is_away(error: JdError) -> bool:
     if isinstance(error, ServerRefused):
         return error.status in RETRIED_STATUSES or error.status in (401, 403)
     return isinstance(error, ServerUnreachable)
+
+
+def _write_anew(path: Path, content: bytes) -> None:
+    """Without a draft: where this worker is killed meanwhile, the job may never come to this directory again,
+    and nobody would remove it. What a killed one leaves is of an earlier attempt: none collects it."""
+    try:
+        os.unlink(str(path))
+    except FileNotFoundError:
+        pass
+    wholefile.create(str(path), content, 0o666)
