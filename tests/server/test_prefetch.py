@@ -236,6 +236,23 @@ def test_one_part_that_is_refused_refuses_the_whole_heartbeat(desk: Desk) -> Non
     assert desk.sql("SELECT verdict FROM attempts WHERE job_id = 3 AND number = 1") == "preempted"
 
 
+def test_of_jobs_that_are_taken_from_a_worker_only_the_first_has_taken_time(desk: Desk) -> None:
+    desk.create(MANY)
+    at = desk.now
+    assert given(desk) == [1, 2, 3]
+    desk.now += 4
+    desk.write(lambda t: bulk.act(t, bulk.ABORT, [2], bulk.ON_DASHBOARD))
+    desk.write(lambda t: bulk.act(t, bulk.ABORT, [1], bulk.ON_DASHBOARD))
+    assert (span(desk, 2), span(desk, 1)) == ((desk.now, desk.now), (at, desk.now))
+    desk.now += 1
+    assert given(desk, finished=result(3, 0.5, 0.25)) == [4, 5, 6]
+    assert span(desk, 3) == (desk.now - 0.75, desk.now - 0.5)
+    desk.now += 2
+    desk.write(lambda t: bulk.act(t, bulk.ABORT, [4, 5, 6], bulk.ON_DASHBOARD))
+    assert [span(desk, job_id) for job_id in (4, 5, 6)] == [
+        (desk.now - 2, desk.now), (desk.now, desk.now), (desk.now, desk.now)]
+
+
 def test_each_part_is_within_reach_or_refused(desk: Desk) -> None:
     desk.create(MANY)
 

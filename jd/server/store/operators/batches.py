@@ -204,7 +204,7 @@ def _replace(t: Transaction, ids: Sequence[int], status: str, start_id: int) -> 
     said = "replaced by new jobs"
     running = status == p.SERVED
     if running:
-        for job_id in ids:
+        for job_id in reversed(ids):
             ending.take_away(t, job_id, p.VERDICT_STOPPED, said)
         status = p.ABORTED
     else:

@@ -170,7 +170,8 @@ def _begin_from_scratch(t: Transaction, ids: Sequence[int]) -> None:
 
 def _abort(t: Transaction, ids: Sequence[int], reason: str, by: str) -> int:
     served = [row[0] for row in t.db.execute(
-        "SELECT id FROM jobs WHERE id IN (%s) AND +status = 'SERVED'" % id_list(ids))]
+        "SELECT id FROM jobs WHERE id IN (%s) AND +status = 'SERVED'"
+        " ORDER BY priority, id DESC" % id_list(ids))]
     message = "aborted " + by
     for job_id in served:
         ending.take_away(t, job_id, p.VERDICT_STOPPED, "%s: %s" % (message, reason) if reason else message)

@@ -174,8 +174,13 @@ def _went_down(t: Transaction, job: jobs.Job) -> List[str]:
 
 
 def take_away(t: Transaction, job_id: int, verdict: str, message: str) -> None:
-    """End an attempt that its worker may go on with: it is told, and then kills the script."""
-    end(t, job_id, verdict, message=message)
+    """End an attempt that its worker may go on with: it is told, and then kills the script.
+
+    Of several that it holds it is taken to be at the first: the last of them is to be taken away first.
+    """
+    worker_id = jobs.find(t.db, job_id).worker_id
+    held = [] if worker_id is None else attempts.served_to(t.db, worker_id)
+    end(t, job_id, verdict, message=message, begun=held[:1] in ([], [job_id]))
     t.happened.taken_away.append(job_id)
 
 
