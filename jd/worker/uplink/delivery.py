@@ -217,6 +217,7 @@ class Delivery:
 
     def leave(self) -> List[str]:
         """Leave our undelivered results to others. Where each stays, for the last words of the log."""
+        self._outbox.remove_rest()
         self.own = [self._outbox.release(self._lasting(entry)) for entry in self.own]
         return [self._where(entry) for entry in self.own]
 

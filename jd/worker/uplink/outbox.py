@@ -78,6 +78,7 @@ class Outbox:
         self._foreign: Set[str] = set()  # names that were read, and are not for the data of `_asked_for`
         self._asked_for: Optional[Tuple[str, Optional[str]]] = None
         self._said: Set[str] = set()
+        self._done_with: List[Path] = []
         self._turn = threading.Lock()  # of becoming the one who delivers, in this process
         self._moving: Set[str] = set()  # names of results that `secure_rest` is moving
         self.has_more = False  # than were read in one go
@@ -168,19 +169,27 @@ class Outbox:
         return None if entry.path is None else filesystems.passing(entry.path.parent)
 
     def remove(self, entry: Entry) -> None:
-        """Forget a result that the server took, or will never take, and its files."""
+        """Forget a result that the server took, or will never take, and its files. Where the disk refuses, it
+        is tried again with the next one, and by `remove_rest`."""
         if entry.waiting_files is not None:
             WaitingFiles(entry.waiting_files).discard()
         killpoint("outbox.remove.before-unlink")
-        if entry.path is None:
-            return
-        try:
-            os.unlink(str(entry.path))
-        except FileNotFoundError:
-            pass  # another worker delivered it as well
-        except OSError as error:
-            self._log("cannot remove %s: %s; the server will hear of it again"
-                      % (entry.path, error.strerror))
+        if entry.path is not None:
+            self._done_with.append(entry.path)
+        self.remove_rest()
+
+    def remove_rest(self) -> None:
+        """Remove what was to be removed, and the disk refused to."""
+        paths, self._done_with = self._done_with, []
+        for path in paths:
+            try:
+                os.unlink(str(path))
+            except FileNotFoundError:
+                pass  # another worker delivered it as well
+            except OSError as error:
+                self._done_with.append(path)
+                self._say_once("cannot remove %s: %s; while it is there the server may hear of it again"
+                               % (path, error.strerror), str(path))
 
     # ---- who delivers
 

@@ -68,6 +68,33 @@ def test_a_verdict_that_an_earlier_version_wrote_into_the_text_is_taken_out(tmp_
     assert box(tmp_path).waiting("http://s", None) == [failed]
 
 
+def test_what_the_disk_would_not_remove_goes_when_it_does(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one when the worker leaves: the next worker may be long in coming, or come elsewhere."""
+    logged: List[str] = []
+    kept = box(tmp_path, logged.append)
+    entries = [kept.put(RESULT, "http://s", None, "w_0") for _ in range(3)]
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        for entry in entries[:2]:
+            kept.remove(entry)
+    assert len(kept.waiting("http://s", None)) == 3
+    assert len(logged) == 2 and "cannot remove %s: Read-only" % entries[0].path in logged[0]
+    kept.remove(entries[2])
+    assert kept.waiting("http://s", None) == []
+
+    last = kept.put(RESULT, "http://s", None, "w_0")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        kept.remove(last)
+    assert Delivery(kept, Link("http://s", "w_0", "cpu", dict), logged.append).leave() == []
+    assert kept.waiting("http://s", None) == []
+
+
 def test_removing_twice_is_no_error(tmp_path: Path) -> None:
     logged: List[str] = []
     kept = box(tmp_path, logged.append)
