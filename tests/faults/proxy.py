@@ -45,7 +45,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._call(self._close())
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(60)
         self._loop.close()
@@ -82,8 +82,21 @@ class Proxy:
 
     async def _close(self) -> None:
         assert self._server is not None
+        for sock in self._server.sockets:  # type: ignore[attr-defined]
+            self._loop.remove_reader(sock.fileno())
+        # Of what was accepted in this turn asyncio would lose the socket, if its server were closed now.
+        await asyncio.sleep(0)
         self._server.close()
         await self._cut()
+
+    async def _end(self) -> None:
+        """Close, with connections that were accepted a moment ago: their tasks have not begun, or close them
+        in the next turn."""
+        await self._close()
+        while asyncio.all_tasks() - {asyncio.current_task()}:
+            await self._cut()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     # ---- one connection
 
