@@ -11,6 +11,8 @@ import struct
 import threading
 from typing import Awaitable, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
+from jd.net.serving.server import stop_listening
+
 LONGEST_HEAD = 256 * 1024
 
 
@@ -82,11 +84,7 @@ class Proxy:
 
     async def _close(self) -> None:
         assert self._server is not None
-        for sock in self._server.sockets:  # type: ignore[attr-defined]
-            self._loop.remove_reader(sock.fileno())
-        # Of what was accepted in this turn asyncio would lose the socket, if its server were closed now.
-        await asyncio.sleep(0)
-        self._server.close()
+        await stop_listening([self._server])
         await self._cut()
 
     async def _end(self) -> None:

@@ -1,11 +1,14 @@
 """Starting, stopping, TLS."""
 
 import asyncio
+import gc
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
+import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable
 
@@ -137,6 +140,28 @@ def test_stop_closes_idle_connections_at_once() -> None:
             assert site.server.connections == 0
             assert await cannot_connect(site)
     run(scene())
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_what_is_accepted_as_the_server_stops_is_closed_at_once(turns: int) -> None:
+    async def scene() -> None:
+        server = HttpServer(one(hello))
+        address = "127.0.0.1", await server.start("127.0.0.1", 0)
+        with ExitStack() as clients:
+            for _ in range(8):
+                client = clients.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(address)
+            for _ in range(turns):  # until the server has seen none of them, some of asyncio's steps, or all
+                await asyncio.sleep(0)
+            await asyncio.wait_for(server.stop(1000), 20)
+        assert server.connections == 0
+
+    with warnings.catch_warnings(record=True) as lost:
+        warnings.simplefilter("always")
+        run(scene())
+        gc.collect()
+    assert [str(warning.message) for warning in lost] == []
 
 
 def test_held_handler_answers_when_the_server_stops() -> None:

@@ -10,7 +10,7 @@ import logging
 import socket
 import ssl
 from itertools import islice
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from jd.errors import JdError
 from jd.net.serving.connection import Connection
@@ -118,8 +118,7 @@ class HttpServer:
             return
         self.is_stopping = True
         self.stopping.set()
-        for listener in self._listeners:
-            listener.close()
+        await stop_listening(self._listeners)
         streams = [task for task in [connection.stop() for connection in list(self._connections)]
                    if task is not None]
         if streams:
@@ -211,6 +210,22 @@ class HttpServer:
 
 
 # ---- listening
+
+async def stop_listening(listeners: Sequence[asyncio.AbstractServer]) -> None:
+    """Close listeners. What they have accepted has its protocol then.
+
+    asyncio makes the transport of a connection in the next turn of the loop and calls its protocol in the one
+    after that. Where the listener is closed by then, it loses the connection.
+    """
+    loop = asyncio.get_running_loop()
+    for listener in listeners:
+        for sock in listener.sockets:  # type: ignore[attr-defined]
+            loop.remove_reader(sock.fileno())
+    for _ in range(2):
+        await asyncio.sleep(0)
+    for listener in listeners:
+        listener.close()
+
 
 async def _bind(host: str, port: int) -> List[socket.socket]:
     """Sockets on all addresses of `host`, all with the same port."""
