@@ -160,8 +160,8 @@ class Agent:
         for."""
         if self._link.unstarted:
             return now
-        return min(self._calls.beat_at, self._handful.until) if self._delivery.joining() \
-            else self._calls.beat_at
+        due = self._calls.beat_at
+        return min(due, self._handful.until) if self._delivery.joining() else due
 
     def _spare_call(self, now: float) -> Optional[Call]:
         """Something from the backlog, while the server is known to be there.
