@@ -9,7 +9,9 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
+from jd.errors import StorageError
 from jd.server.keeping import check, repair
+from jd.server.store import direct
 from jd.server.store.files import names
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
@@ -249,6 +251,38 @@ def test_indexes_are_made_anew_and_worse_is_left_with_what_to_do(data: Data, she
         status, _, err = shell.run(*words, "--expId", EXPERIMENT)
         assert status == 1 and "not a database" in err and err.count("\n") == 1
         assert ("jd_server check tells more" if words[0] == "backup" else "jd_server restore") in err
+
+
+def test_indexes_that_could_not_be_made_anew_do_not_condemn_the_tables(
+        data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.desk.database.close()
+    monkeypatch.setattr(repair, "BUSY_TIMEOUT", 0)
+    said: List[str] = []
+    with closing(sqlite3.connect(str(data.place.database), isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="could not be made anew: database is locked") as refused:
+            repair._reindex(data.place, said.append)
+    assert said == [] and "the database is as it was" in str(refused.value.advice)
+
+
+def test_what_changes_data_beside_the_server_needs_no_directory_for_temporary_files(
+        data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is small, indexes could not be made anew, and sound data would be called damaged."""
+    data.desk.database.close()
+    in_memory = 2
+    assert direct.write(data.place.database, lambda t: t.db.execute("PRAGMA temp_store").fetchone()[0]
+                        ) == in_memory
+    ran: List[str] = []
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def traced(*given: Any, **named: Any) -> sqlite3.Connection:
+        db = connect(*given, **named)
+        db.set_trace_callback(ran.append)
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    repair._reindex(data.place, lambda line: None)
+    assert ran.index("PRAGMA temp_store = MEMORY") < ran.index("REINDEX")
 
 
 def test_where_nothing_can_be_written_all_that_is_in_one_file_is_read(

@@ -28,7 +28,7 @@ from jd.server.store.queue import errors, jobs
 from jd.server.store.reports import storage
 from jd.server.store.transaction import Transaction
 from jd.storage import damage
-from jd.storage.database import BUSY_TIMEOUT
+from jd.storage.database import BUSY_TIMEOUT, prepare
 from jd.storage.serverlock import AlreadyServed, ServerLock
 
 SAID = "jd_server check --repair"
@@ -133,15 +133,23 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _reindex(place: Place, say: Say) -> None:
-    """Make the indexes anew out of the tables: they are most of a database, and can be lost without harm."""
+    """Make the indexes anew out of the tables: they are most of a database, and can be lost without harm.
+
+    Raises StorageError where that could not be done, which says nothing about the tables.
+    """
     try:
         db = sqlite3.connect(str(place.database), timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
+            prepare(db)
             db.execute("REINDEX")
             found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         finally:
             db.close()
     except damage.ERRORS as error:
+        if isinstance(error, sqlite3.OperationalError) and not damage.is_damage(error):
+            raise StorageError("the indexes of %s could not be made anew: %s"
+                               % (place.database, damage.reason(error)),
+                               "see to that, and run it again: the database is as it was") from error
         found = damage.reason(error)
     if found == "ok":
         say("made the indexes of the database anew: it is sound now")

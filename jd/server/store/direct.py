@@ -15,7 +15,7 @@ from jd.server.store.policy import Policy
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transaction import Transaction, remove_superseded
 from jd.storage import damage
-from jd.storage.database import BUSY_TIMEOUT
+from jd.storage.database import BUSY_TIMEOUT, prepare
 from jd.storage.schema import version_of
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ def write(path: Path, operation: Callable[[Transaction], T]) -> T:
         db = sqlite3.connect(path.resolve().as_uri() + "?mode=rw", uri=True, timeout=BUSY_TIMEOUT,
                              isolation_level=None)
         try:
+            prepare(db)
             version = version_of(db, path, len(MIGRATIONS))
             if version != len(MIGRATIONS):
                 raise StorageError("%s is of another version (schema %d, this one is %d)"
