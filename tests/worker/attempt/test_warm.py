@@ -122,9 +122,10 @@ def test_what_cannot_be_forked_from_starts_from_scratch(place: Path, source: str
     assert made.logged[-1].endswith(why + "; all jobs start from scratch")
 
 
-def test_a_device_that_is_open_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128", "/dev/dxg"])
+def test_a_device_that_is_open_is_found(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     assert not interpreter._uses_gpu()
-    monkeypatch.setattr(os, "readlink", lambda path: "/dev/nvidiactl")
+    monkeypatch.setattr(os, "readlink", lambda path: device)
     assert interpreter._uses_gpu()
 
 
@@ -140,6 +141,22 @@ def test_a_thread_that_linux_still_shows_is_none_that_is_left(monkeypatch: pytes
     shown = iter([["1", "2"], ["1", "2"], ["1"], ["1"]])
     monkeypatch.setattr(os, "listdir", lambda path: next(shown))
     assert interpreter._threads_left() == 0
+
+
+def test_the_generators_of_libraries_have_another_seed_in_each_job(place: Path) -> None:
+    """These begin with the same seed, as NumPy's and PyTorch's would in all jobs of an interpreter."""
+    (place / "numpy").mkdir()
+    (place / "numpy" / "__init__.py").write_text("")
+    (place / "numpy" / "random.py").write_text(
+        "import random\ngenerator = random.Random(1)\nrand, seed = generator.random, generator.seed")
+    (place / "torch.py").write_text(
+        "import random\ndefault_generator = random.Random(1)\nrand = default_generator.random")
+    source = "import numpy.random, torch; print(numpy.random.rand(), torch.rand())"
+    with scripts(place, preload=("numpy.random", "torch")) as made:
+        assert len(set(made.run("cold", source).output.split())) == 1
+        drawn = [made.run("warm", source).output.split() for _ in range(2)]
+        assert made.warm._interpreter is not None and made.warm._interpreter.jobs == 2
+    assert len({*drawn[0], *drawn[1]}) == 4
 
 
 def test_nothing_of_a_job_is_there_when_modules_are_imported(place: Path) -> None:

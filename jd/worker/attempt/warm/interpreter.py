@@ -54,6 +54,7 @@ INSTALLED_EVERY = 5.0  # seconds, between two looks at files that only installin
 _END_TIME = 1.0  # seconds for a thread that was joined, and a program that was read from, to be gone
 _OLDEST = (3, 8)
 _PR_SET_PDEATHSIG = 1
+_GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/dxg")  # CUDA, ROCm, both and others, CUDA in WSL
 
 
 def main() -> None:
@@ -273,7 +274,7 @@ def _why_cold() -> str:
     if _has_child():
         return "what it imports leaves a process running, which would be no child of a job"
     if _uses_gpu():
-        return "what it imports has begun to use a GPU (CUDA), with which no forked process can go on"
+        return "what it imports has begun to use a GPU, with which no forked process can go on"
     return ""
 
 
@@ -302,7 +303,7 @@ def _threads_left() -> int:
 def _uses_gpu() -> bool:
     for number in os.listdir("/proc/self/fd"):
         try:
-            if os.readlink("/proc/self/fd/" + number).startswith("/dev/nvidia"):
+            if os.readlink("/proc/self/fd/" + number).startswith(_GPUS):
                 return True
         except OSError:
             continue  # that of the listing
