@@ -59,6 +59,19 @@ def write(path: Path, content: bytes, mode: int = 0o600, durable: bool = False) 
         file.write(content)
 
 
+def write_over(draft: str, path: str, content: bytes) -> None:
+    """The same by way of a file that is there already and has no more bytes than `content`: some file systems
+    take long to make one, and to remove it. Nothing is durable. Raises OSError."""
+    handle = os.open(draft, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _write_all(handle, content)
+    finally:
+        os.close(handle)
+    killpoint("wholefile.before-rename")
+    os.replace(draft, path)
+    killpoint("wholefile.after-rename")
+
+
 def create(path: str, content: bytes, mode: int = 0o600) -> None:
     """Put some bytes into a file that is not there yet, without a draft: a crash may leave an empty one.
 
@@ -67,13 +80,17 @@ def create(path: str, content: bytes, mode: int = 0o600) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            while content:
-                content = content[os.write(handle, content):]
+            _write_all(handle, content)
         finally:
             os.close(handle)
     except BaseException:
         os.unlink(path)
         raise
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content):]
 
 
 def tidy(directory: Path, older_than: float = ABANDONED) -> None:

@@ -64,8 +64,10 @@ class Sweep:
     def __init__(self, server: Server, node: Node, script: Path) -> None:
         self._server = server
         self._done = 0
+        self._takes = 0.0  # seconds for a job in the last round
         self._workers = [row.pid for row in node.start(script, "num_workers=%d" % WORKERS)]
         self.run(WARM_UP)
+        self._takes = 0.0
 
     def run(self, count: int) -> Jobs:
         """So many more jobs, to the last one's end."""
@@ -74,8 +76,10 @@ class Sweep:
         self._done += count
         began = time.perf_counter()
         self._server.create(count)
+        time.sleep(0.7 * count * self._takes)  # to ask again and again takes of the processors as well
         wait_until(lambda: self._server.counts() == {"DONE": self._done}, PATIENCE)
         took = time.perf_counter() - began
+        self._takes = took / count
         worker, server = sum(map(cpu, beside)) - before[0], cpu(self._server.popen.pid) - before[1]
         return Jobs(count / took, worker / count, server / count)
 

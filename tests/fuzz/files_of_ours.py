@@ -291,7 +291,7 @@ def check_ledger(content: bytes) -> None:
     """Lines that cannot be read are skipped."""
     with Scratch() as place:
         directory = place / "job"
-        path = uploaded.ledger(directory)
+        path = Path(uploaded.beside(directory))
         path.parent.mkdir()
         path.write_bytes(content)
         data, versions = uploaded.read(directory)

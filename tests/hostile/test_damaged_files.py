@@ -223,7 +223,7 @@ def make_waiting(root: Path) -> Path:
 def make_ledger(root: Path) -> Path:
     (root / "7").mkdir()
     uploaded.begin(root / "7", "data", [("a.txt", (1, 2)), ("b.txt", (3, 4))])
-    return uploaded.ledger(root / "7")
+    return Path(uploaded.beside(root / "7"))
 
 
 def read_ledger(root: Path) -> None:

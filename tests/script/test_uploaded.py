@@ -12,6 +12,6 @@ from jd.script import uploaded
     "[" * 50_000, "{", "5"])
 def test_a_line_that_cannot_be_read_is_skipped(tmp_path: Path, line: str) -> None:
     uploaded.begin(tmp_path / "job", "data-1", [("a", (1, 2))])
-    with uploaded.ledger(tmp_path / "job").open("a") as file:
+    with Path(uploaded.beside(tmp_path / "job")).open("a") as file:
         file.write(line + "\n")
     assert uploaded.read(tmp_path / "job") == ("data-1", {"a": (1, 2)})

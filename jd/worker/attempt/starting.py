@@ -81,7 +81,8 @@ class Starter:
         job_dir = self._config.job_dir(assignment.job_id)
         filled = placeholders.filled(assignment, self._config.experiment, job_dir)
         called = calling(self._config, filled, job_dir)
-        prepared = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt, assignment.from_scratch)
+        prepared = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt, assignment.from_scratch,
+                                  self._link.server)
         note = "; ".join(filter(None, (self._set_aside(prepared.aside, assignment), called.note)))
         checkpoints = checkpoint_place(job_dir, assignment)
         restoring = needs_restoring(assignment)
@@ -105,14 +106,13 @@ class Starter:
         printed = Printed() if self._config.results_from == RESULTS_FROM_STDOUT else None
         shared = self._shared.watch(assignment.job_id)
         running = self._codes.lookup()
-
         output = self._kept_output(assignment)
 
         def start(now: float) -> JobProcess:
             shared.begin()
             try:
                 if waits or assignment.attempt != 1:  # one before may have removed it as it ended
-                    jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
+                    self._confirm(assignment)
                 running.begin()
                 process = self._start(
                     filled, self._command(filled, called, checkpoints) if waits else command, now)
@@ -147,10 +147,14 @@ class Starter:
         self._log.event("job %d: %s" % (assignment.job_id, note))
         return note
 
+    def _confirm(self, assignment: Assignment) -> None:
+        jobdir.confirm(self._config.job_dir(assignment.job_id), self._link.server_id, assignment.from_scratch,
+                       self._link.server)
+
     def _restore(self, assignment: Assignment, checkpoints: Path, cancelled: threading.Event) -> None:
         job_dir = self._config.job_dir(assignment.job_id)
         try:
-            jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
+            self._confirm(assignment)
             checkpointdir.restore(checkpoints, job_dir, lambda: self.context(assignment),
                                   self._log.event, cancelled)
         finally:

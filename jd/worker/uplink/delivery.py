@@ -217,8 +217,8 @@ class Delivery:
 
     def leave(self) -> List[str]:
         """Leave our undelivered results to others. Where each stays, for the last words of the log."""
-        self._outbox.remove_rest()
         self.own = [self._outbox.release(self._lasting(entry)) for entry in self.own]
+        self._outbox.leave()
         return [self._where(entry) for entry in self.own]
 
     def _where(self, own: Entry) -> str:

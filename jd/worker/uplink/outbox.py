@@ -5,6 +5,9 @@ loses it. While the server answers that is near, in the cache of the worker, whi
 only where the answer does not come at once (delivery.py). Once the server is away, or the worker leaves, it
 goes with its files to a place that outlasts the allocation, where any worker of the experiment on any node
 finds it (local/outboxes.py has the places, holding.py who delivers).
+
+The file of a result that the server has taken becomes that of a next one: some file systems take long to make
+and remove one.
 """
 
 import errno
@@ -32,6 +35,8 @@ from jd.worker.uplink.waitingfiles import WaitingFiles
 from jd.worker.verdict import PREEMPTED
 
 MAX_ENTRIES = 200  # read in one go: the loop of the worker waits for it
+MAX_SPARE = 1 + protocol.MAX_PREFETCH  # files of results that are over: as many as go at once
+SPARE_BYTES = 4096  # of such a file at most, all of which are written again; most results have some hundreds
 MAX_FILES_BYTES = 2 * 1024 ** 3  # of all files that wait in a lasting place, for homes have quotas
 
 
@@ -79,6 +84,7 @@ class Outbox:
         self._asked_for: Optional[Tuple[str, Optional[str]]] = None
         self._said: Set[str] = set()
         self._done_with: List[Path] = []
+        self._spare: List[Tuple[str, int]] = []  # files of results that are over, with their sizes
         self._turn = threading.Lock()  # of becoming the one who delivers, in this process
         self._moving: Set[str] = set()  # names of results that `secure_rest` is moving
         self.has_more = False  # than were read in one go
@@ -132,7 +138,7 @@ class Outbox:
                     entry.result.job_id, place.path, _why(error)), str(place.path))
                 continue
             killpoint("outbox.secure.after-rename")
-            self.remove(entry)
+            self.remove(entry, spare=False)
             return moved
         return entry
 
@@ -168,13 +174,13 @@ class Outbox:
         """What the directory of an entry is on, if that ends before the home of a user does."""
         return None if entry.path is None else filesystems.passing(entry.path.parent)
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: Entry, spare: bool = True) -> None:
         """Forget a result that the server took, or will never take, and its files. Where the disk refuses, it
-        is tried again with the next one, and by `remove_rest`."""
+        is tried again with the next one, and by `remove_rest`. `spare`: more results are to come."""
         if entry.waiting_files is not None:
             WaitingFiles(entry.waiting_files).discard()
         killpoint("outbox.remove.before-unlink")
-        if entry.path is not None:
+        if entry.path is not None and not (spare and self._is_spared(entry.path)):
             self._done_with.append(entry.path)
         self.remove_rest()
 
@@ -190,6 +196,37 @@ class Outbox:
                 self._done_with.append(path)
                 self._say_once("cannot remove %s: %s; while it is there the server may hear of it again"
                                % (path, error.strerror), str(path))
+
+    def leave(self) -> None:
+        """Leave nothing here that is not needed: the worker ends."""
+        self._done_with += [Path(path) for path, _ in self._spare]
+        self._spare = []
+        self.remove_rest()
+
+    def _is_spared(self, path: Path) -> bool:
+        """Keep the file of a result that is over for a next one, where that is possible: under a name with a
+        dot, which no result has."""
+        if (self._holder is None or path.parent != self._near.path or len(self._spare) >= MAX_SPARE
+                or not self._holder.is_own(path.name)):
+            return False
+        spare = os.path.join(str(path.parent), "." + path.name)
+        try:
+            size = os.stat(str(path)).st_size
+            if size <= SPARE_BYTES:
+                os.rename(str(path), spare)
+                self._spare.append((spare, size))
+            return size <= SPARE_BYTES
+        except OSError:
+            return False
+
+    def _tidy(self, place: Place) -> None:
+        """Remove what workers that were killed have kept for their next results."""
+        try:
+            for name in os.listdir(str(place.path)):
+                if name.startswith(".") and name.endswith(SUFFIX) and not self._is_held(place.path / name):
+                    os.unlink(str(place.path / name))
+        except OSError:
+            pass  # nothing is there, or it stays: no harm
 
     # ---- who delivers
 
@@ -277,6 +314,7 @@ class Outbox:
                     mine.append(entry)
                 elif self._holder is not None:
                     self._foreign.add(entry.name)
+            self._tidy(place)
             waitingfiles.forget_old(place.path, partial(self._wanted, place, names))
         self._foreign &= listed
         return sorted(mine, key=lambda entry: entry.written)
@@ -332,9 +370,23 @@ class Outbox:
             place.make()
             self._made.add(place.path)
         killpoint("outbox.write.before-rename")
-        wholefile.write(path, json.dumps(_to_json(entry)).encode("ascii"), durable=durable)
+        content = json.dumps(_to_json(entry)).encode("ascii")
+        if durable or not self._written_over(path, content):
+            wholefile.write(path, content, durable=durable)
         killpoint("outbox.write.after-rename")
         return replace(entry, path=path, is_synced=durable)
+
+    def _written_over(self, path: Path, content: bytes) -> bool:
+        """Whether a spare file has become that of a result."""
+        if not self._spare or path.parent != self._near.path:
+            return False
+        spare, size = self._spare.pop()
+        try:
+            wholefile.write_over(spare, str(path), content.ljust(size))
+        except OSError:
+            self._done_with.append(Path(spare))
+            return False  # somebody has removed it, or the disk is full: a new one will tell
+        return True
 
     def _files_into(self, place: Place, entry: Entry) -> Optional[Path]:
         """Its files, copied to a place. Raises OSError; StorageError where there are too many."""

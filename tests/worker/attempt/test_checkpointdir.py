@@ -204,7 +204,7 @@ class Bench:
     """A saver whose uploads are kept."""
 
     def __init__(self, tmp_path: Path) -> None:
-        self.directory = tmp_path / "jd_checkpoint" / "1"
+        self.directory = tmp_path / "jd_checkpoint-1"
         self.directory.mkdir(parents=True)
         self.uploads: List[bytes] = []
         self.logged: List[str] = []
@@ -358,7 +358,7 @@ def test_what_was_written_just_now_may_be_torn(bench: Bench) -> None:
 def restore(tmp_path: Path, fetch: Callable[..., bool], monkeypatch: pytest.MonkeyPatch,
             cancelled: Optional[threading.Event] = None) -> Path:
     monkeypatch.setattr(checkpointdir, "fetch_latest", fetch)
-    target = tmp_path / "jd_checkpoint" / "2"
+    target = tmp_path / "jd_checkpoint-2"
     context = JobContext("e", 1, "http://127.0.0.1:9", lambda: None, keys=lambda: [KEY])
     checkpointdir.restore(target, tmp_path, lambda: context, lambda text: None,
                           cancelled or threading.Event())
@@ -450,9 +450,9 @@ def test_without_a_checkpoint_the_directory_is_empty(tmp_path: Path,
 def test_each_attempt_has_a_place_of_its_own(tmp_path: Path) -> None:
     first = checkpointdir.place(tmp_path, 2)
     first.mkdir(parents=True)
-    assert first.name == "2"
-    assert checkpointdir.place(tmp_path, 2).name == "2-1"
-    assert checkpointdir.place(tmp_path, None).name == "1"
+    assert first.name == "jd_checkpoint-2"
+    assert checkpointdir.place(tmp_path, 2).name == "jd_checkpoint-2-1"
+    assert checkpointdir.place(tmp_path, None).name == "jd_checkpoint-1"
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from jd.script import uploaded
 from jd.script.uploaded import Version
 from jd.settings import WORKER, resolve
 from jd.settingvalues import collect_limit
-from jd.worker.attempt.files import collect
+from jd.worker.attempt.files import collect, jobdir
 from jd.worker.config import WorkerConfig, from_json
 
 
@@ -64,7 +64,7 @@ def test_result_files_come_first_then_small_ones_and_links_and_our_own_files_do_
     put(tmp_path, "a.bin", size=3)
     put(tmp_path, "b.bin", "frames/0.png", size=2)
     put(tmp_path, "metrics.json", "result.json", size=9)
-    put(tmp_path, "jd_checkpoint/1/state")
+    put(tmp_path, "jd_checkpoint-1/state")
     os.symlink("/etc/passwd", str(tmp_path / "link.csv"))
     os.symlink("/etc", str(tmp_path / "etc"))
     os.mkfifo(str(tmp_path / "pipe.csv"))
@@ -105,7 +105,7 @@ def test_a_ledger_of_other_data_begins_anew_and_half_a_line_harms_nobody(tmp_pat
     job = tmp_path / "7"
     job.mkdir()
     uploaded.begin(job, "one", [("old", (1, 2))])
-    with open(str(uploaded.ledger(job)), "a") as file:
+    with open(str(Path(uploaded.beside(job))), "a") as file:
         file.write('{"name": "ha')
     uploaded.add(job, str(job / "new"), (3, 4))
     assert uploaded.read(job) == ("one", {"old": (1, 2), "new": (3, 4)})
@@ -116,13 +116,15 @@ def test_a_ledger_of_other_data_begins_anew_and_half_a_line_harms_nobody(tmp_pat
     assert list(job.iterdir()) == []  # scripts upload every file that they find there
 
 
-def test_the_ledger_of_a_new_directory_is_begun_unless_one_was_left(tmp_path: Path) -> None:
+def test_the_list_keeps_the_mark_before_it(tmp_path: Path) -> None:
     job = tmp_path / "7"
-    for data in ("one", "two"):
-        assert uploaded.begin(job, data, [], is_new=True) == {} and uploaded.read(job) == (data, {})
-    uploaded.ledger(job).unlink()
-    uploaded.ledger(job).parent.rmdir()
-    assert uploaded.begin(job, "one", [], is_new=True) == {} and uploaded.read(job) == ("one", {})
+    jobdir.prepare(job, "one", 1)
+    assert uploaded.read(job) == ("one", {})
+    uploaded.add(job, str(job / "new"), (3, 4))
+    assert uploaded.begin(job, "one", []) == {"new": (3, 4)}
+    assert uploaded.begin(job, "two", [("old", (1, 2))]) == {"old": (1, 2)}
+    (job / "old").write_text("")
+    assert jobdir.prepare(job, "one", 2).aside is None and uploaded.read(job) == ("two", {"old": (1, 2)})
 
 
 def test_a_file_from_elsewhere_is_noted_by_its_whole_path(tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_however_many_other_files_there_are_the_result_is_taken(tmp_path: Path,
 
 
 def test_what_nothing_asks_for_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path, "result.json", "a.csv", "jd_checkpoint/1/state")
+    put(tmp_path, "result.json", "a.csv", "jd_checkpoint-1/state")
     put(tmp_path, "b.bin", "deep/c.bin", ".hidden", size=10)
     counted = chosen(tmp_path, "*.csv", known={"b.bin": version(tmp_path / "b.bin")}, count=True)
     assert (counted.stayed, counted.stayed_bytes, counted.all_seen) == (2, 20, True)

@@ -135,9 +135,8 @@ def test_what_cannot_be_set_aside_is_not_used(job: Path, obstacle: str,
 
 def test_a_directory_without_use_goes_with_its_mark(job: Path) -> None:
     prepare(job, "aaaa", 1)
-    checkpoints = job / "jd_checkpoint" / "1"
+    checkpoints = job / "jd_checkpoint-1"
     checkpoints.mkdir(parents=True)
-    uploaded.begin(job, "aaaa", ())
     jobdir.tidy(job, checkpoints)
     assert os.listdir(str(job.parent)) == [jobdir.MARKS] and os.listdir(str(job.parent / jobdir.MARKS)) == []
     jobdir.tidy(job, checkpoints)  # once more is no error
@@ -147,12 +146,26 @@ def test_an_attempt_has_its_directory_whatever_one_that_ends_just_now_removes(jo
     """The server took attempt 1 for dead, and attempt 2 of the job begins while it ends."""
     prepare(job, "aaaa", 1)
     prepare(job, "aaaa", 2)
-    jobdir.tidy(job, job / "jd_checkpoint" / "1")
+    jobdir.tidy(job, job / "jd_checkpoint-1")
     jobdir.confirm(job, "aaaa")
-    (job / "jd_checkpoint" / "2").mkdir(parents=True)
-    jobdir.tidy(job, job / "jd_checkpoint" / "1")
-    leave(job / "jd_checkpoint" / "2")
+    (job / "jd_checkpoint-2").mkdir(parents=True)
+    jobdir.tidy(job, job / "jd_checkpoint-1")
+    leave(job / "jd_checkpoint-2")
     assert prepare(job, "bbbb", 1) == job.parent / "7.of-aaaa"
+
+
+def test_the_list_of_uploads_is_begun_where_nothing_is_there(job: Path) -> None:
+    """What lies in a directory without a list is not known to be this sweep's."""
+    prepare(job, "aaaa", 1)
+    assert uploaded.read(job) == ("aaaa", {})
+    leave(job)
+    prepare(job, "bbbb", 1)
+    assert uploaded.read(job) == ("bbbb", {})
+    jobdir.prepare(job.with_name("8"), None, None, server="http://h:5000")
+    assert uploaded.read(job.with_name("8")) == ("http://h:5000", {})
+    job.with_name("9").mkdir()
+    leave(job.with_name("9"))
+    assert prepare(job.with_name("9"), "aaaa", 2) is None and uploaded.read(job.with_name("9")) == (None, {})
 
 
 def test_a_file_in_the_place_of_the_directory(job: Path) -> None:

@@ -37,7 +37,7 @@ class Bench:
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.job_dir = tmp_path / "5"
-        self.checkpoints = self.job_dir / "jd_checkpoint" / "2"
+        self.checkpoints = self.job_dir / "jd_checkpoint-2"
         self.outbox = tmp_path / "outbox"
         self.checkpoints.mkdir(parents=True)
         self.sent: List[str] = []
@@ -147,7 +147,6 @@ def test_a_short_job_that_has_left_nothing_wakes_no_thread(bench: Bench) -> None
 def test_what_a_short_job_costs_in_files(bench: Bench) -> None:
     """Each of these is asked of the system for every job: the files of a new one are not looked for."""
     bench.checkpoints.rmdir()
-    bench.checkpoints.parent.rmdir()
     bench.job_dir.rmdir()
     with audited() as before:
         prepared = jobdir.prepare(bench.job_dir, "data", 1)
@@ -157,13 +156,13 @@ def test_what_a_short_job_costs_in_files(bench: Bench) -> None:
     with audited() as after:
         bench.end()
     assert prepared.is_new and not bench.job_dir.exists()
-    # The directory, that of marks, two of checkpoints; whether one was there; mark and ledger; what others
-    # may have reported, of this attempt and the one before.
-    assert sorted(before) == sorted(["os.mkdir"] * 4 + ["os.scandir"] + ["open"] * 2 + ["os.remove"] * 2)
-    assert after == ["os.rmdir"] * 3 + ["os.remove"] * 2
+    # The directory, that of marks, that of checkpoints; whether one was there; the mark with the list of
+    # uploads; what others may have reported, of this attempt and the one before.
+    assert sorted(before) == sorted(["os.mkdir"] * 3 + ["os.scandir"] + ["open"] + ["os.remove"] * 2)
+    assert after == ["os.rmdir"] * 2 + ["os.remove"]
 
 
-@pytest.mark.parametrize("name", ["out.csv", ".hidden", "jd_checkpoint/1/state"])
+@pytest.mark.parametrize("name", ["out.csv", ".hidden", "jd_checkpoint-1/state"])
 def test_what_anybody_else_has_written_keeps_it(bench: Bench, name: str) -> None:
     bench.begin()
     path = bench.job_dir / name
@@ -519,11 +518,12 @@ def test_what_was_left_out_is_counted_by_kind(bench: Bench, monkeypatch: pytest.
     assert bench.sent == ["result.json", "0.png"]
 
 
-def test_a_directory_that_goes_has_no_ledger(bench: Bench) -> None:
+def test_a_directory_that_goes_has_no_list(bench: Bench) -> None:
     bench.begin()
-    assert uploaded.ledger(bench.job_dir).exists()
+    listed = Path(uploaded.beside(bench.job_dir))
+    assert listed.exists()
     bench.end()
-    assert not uploaded.ledger(bench.job_dir).exists() and not bench.job_dir.exists()
+    assert not listed.exists() and not bench.job_dir.exists()
 
 
 # ---- results_from=stdout

@@ -9,7 +9,6 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from jd import protocol
-from jd.script import uploaded
 from jd.worker.attempt.calling import rundir
 from jd.worker.attempt.files import jobdir
 from jd.worker.config import CWD_JOB, CWD_LAUNCH, WorkerConfig, from_json, shared_directory
@@ -112,8 +111,7 @@ def test_jobs_that_write_nothing_leave_no_directory(tmp_path: Path, source: str,
     launched(tmp_path, "cwd=job", "collect=*.json", source=source)
     experiment = tmp_path / "workspace/jd_data/digits"
     assert sorted(path.name for path in experiment.glob("[0-9]*")) == kept
-    beside = sorted(kept + [name + uploaded.SUFFIX for name in kept])
-    assert sorted(os.listdir(str(experiment / jobdir.MARKS))) == beside
+    assert sorted(os.listdir(str(experiment / jobdir.MARKS))) == kept
 
 
 def test_one_whose_script_cannot_start_leaves_none_either(tmp_path: Path) -> None:

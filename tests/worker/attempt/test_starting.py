@@ -38,7 +38,7 @@ def test_a_job_has_its_directory_and_mark_whatever_an_attempt_that_ends_just_now
     make = checkpointdir.make
 
     def while_it_ends(directory: Path) -> None:
-        jobdir.tidy(directory.parent.parent, directory.parent / "1")
+        jobdir.tidy(directory.parent, directory.parent / "jd_checkpoint-1")
         make(directory)
 
     def started(assignment: Assignment, command: Any, *_: Any, **__: Any) -> Any:
@@ -48,4 +48,4 @@ def test_a_job_has_its_directory_and_mark_whatever_an_attempt_that_ends_just_now
     monkeypatch.setattr(checkpointdir, "make", while_it_ends)
     monkeypatch.setattr(jobprocess, "start", started)
     starter_in(tmp_path)(Assignment(7, {}, 2, from_scratch=2), 0.0)
-    assert seen == [(["jd_checkpoint"], True)]
+    assert seen == [(["jd_checkpoint-2"], True)]

@@ -15,11 +15,12 @@ from typing import Any, List, Optional
 
 import pytest
 
-from jd.files import filesystems
+from jd.files import filesystems, wholefile
 from jd.messages import Result
 from jd.node.identity import Here
 from jd.worker.local import outboxes
 from jd.worker.local.outboxes import MAX_ENTRY_BYTES
+from jd.worker.uplink import outbox
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.holding import HELD_FOR, Holder
@@ -334,7 +335,7 @@ def test_a_crash_while_it_is_secured_loses_nothing(tmp_path: Path, monkeypatch: 
                 raise KeyboardInterrupt
             rename(source, target, *more)
 
-        def crash(*_: Any) -> None:
+        def crash(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt
         with monkeypatch.context() as patched:
             patched.setattr(os, "rename", renamed)
@@ -431,3 +432,80 @@ def test_a_worker_that_is_killed_while_it_takes_a_result_or_gives_it_back_keeps_
     others = Outbox(in_directory(tmp_path / "box"), print, holder=Holder(Here()))
     (entry,) = others.waiting("http://s", None)
     assert entry.result.to_json() == RESULT.to_json() and others.claim(entry) is not None
+
+
+# ---- files of results that are over
+
+def test_the_next_result_goes_into_the_file_of_one_that_is_over(tmp_path: Path) -> None:
+    node = Node(tmp_path, "first")
+    over = node.put()
+    assert over.path is not None
+    inode = over.path.stat().st_ino
+    node.box.remove(over)
+    assert node.box.left() == {} and node.new_box().waiting("http://s", "data-1") == []
+    entry = node.box.put(Result(6, "DONE"), "http://s", "data-1", "w_0")  # a shorter one
+    assert entry.path is not None and entry.path.stat().st_ino == inode
+    assert names(node.near.path) == [entry.path.name]
+    node.box.release(entry)
+    another = Outbox(node.near, print, holder=Holder(machine("another")))
+    (found,) = another.waiting("http://s", "data-1")
+    assert found.result == Result(6, "DONE")
+
+
+def test_a_worker_that_ends_leaves_no_such_file_nor_is_a_large_one_kept(tmp_path: Path) -> None:
+    node = Node(tmp_path, "first")
+    large = node.box.put(replace(RESULT, output_tail="x" * outbox.SPARE_BYTES), "http://s", "data-1", "w_0")
+    node.box.remove(large)
+    assert names(node.near.path) == []
+    kept = [node.put() for _ in range(outbox.MAX_SPARE + 2)]
+    for entry in kept:
+        node.box.remove(entry)
+    assert len(names(node.near.path)) == outbox.MAX_SPARE
+    node.box.leave()
+    assert names(node.near.path) == []
+
+
+def test_where_such_a_file_is_gone_or_refused_the_result_gets_a_new_one(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tmp_path, "first")
+    for entry in [node.put(), node.put()]:
+        node.box.remove(entry)
+    gone, refused = node.near.path.iterdir()
+    (gone if node.box._spare[-1][0] == str(gone) else refused).unlink()
+    assert node.put().path is not None
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+    monkeypatch.setattr(wholefile, "write_over", refuse)
+    entry = node.put()
+    assert entry.path is not None and len(names(node.near.path)) == 3 and not node.logged
+    node.box.remove(entry)
+    assert [name.startswith(".") for name in names(node.near.path)] == [True, False]
+
+
+LEAVES_ONE_THAT_IS_OVER = """
+import os, signal, sys
+from pathlib import Path
+from jd.messages import Result
+from jd.node.identity import Here
+from jd.worker.uplink.holding import Holder
+from jd.worker.uplink.outbox import Outbox, in_directory
+box = Outbox(in_directory(Path(sys.argv[1])), print, holder=Holder(Here()))
+box.remove(box.put(Result(5, "DONE"), "http://s", None, "w_0"))
+print(os.listdir(sys.argv[1]), flush=True)
+sys.stdin.read()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_worker_kept_for_its_next_results_goes_with_the_next_worker(tmp_path: Path) -> None:
+    others = Outbox(in_directory(tmp_path / "box"), print, holder=Holder(Here()))
+    with subprocess.Popen([sys.executable, "-c", LEAVES_ONE_THAT_IS_OVER, str(tmp_path / "box")],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env=dict(os.environ, PYTHONPATH=str(ROOT))) as worker:
+        assert worker.stdin is not None and worker.stdout is not None
+        assert worker.stdout.readline().startswith(b"['.5-0-")
+        assert others.waiting("http://s", None) == [] and len(names(tmp_path / "box")) == 1  # it lives
+        worker.stdin.close()
+        assert worker.wait(60) == -signal.SIGKILL
+    assert others.waiting("http://s", None) == [] and names(tmp_path / "box") == []

@@ -34,12 +34,12 @@ NewSigner = Callable[[], signature.Signer]
 
 def place(job_dir: Path, attempt: Optional[int]) -> Path:
     """Where the directory of an attempt is to be; nothing is there yet."""
-    first = str(attempt or 1)
+    first = "%s-%d" % (CHECKPOINTS, attempt or 1)
     for number in range(10_000):
-        path = job_dir.joinpath(CHECKPOINTS, first if not number else "%s-%d" % (first, number))
+        path = job_dir / (first if not number else "%s-%d" % (first, number))
         if not os.path.lexists(str(path)):
             return path
-    raise StorageError("%s is full of old checkpoint directories" % (job_dir / CHECKPOINTS), "remove them")
+    raise StorageError("%s is full of old checkpoint directories" % job_dir, "remove them")
 
 
 @contextmanager
@@ -95,11 +95,7 @@ def restore(directory: Path, job_dir: Path, context: Callable[[], JobContext],
 def make(directory: Path) -> None:
     """Make an empty one. Raises StorageError."""
     try:
-        try:
-            os.mkdir(str(directory.parent))
-        except (FileExistsError, FileNotFoundError):
-            pass  # of an earlier attempt; or the directory above has just gone, with another one
-        directory.mkdir(0o700, parents=True)
+        directory.mkdir(0o700, parents=True)  # the job's may just have gone, with an earlier attempt
     except OSError as error:
         raise StorageError("cannot make the checkpoint directory %s: %s" % (
             directory, error.strerror or error)) from error

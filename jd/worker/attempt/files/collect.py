@@ -8,6 +8,7 @@ data set is no output.
 
 import fnmatch
 import os
+import re
 import stat
 import time
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ MAX_LOOKED_AT = 100_000
 MAX_COUNTED = 10_000  # files that are left behind, where nothing else is to be looked for
 COUNTING_TIME = 1.0  # seconds: a network file system may be slow
 MAX_DEPTH = 32
-CHECKPOINTS = "jd_checkpoint"  # the parent of the checkpoint directories, in the job's directory
+# How the names of checkpoint directories begin, in the job's directory: `jd_checkpoint-1` for attempt 1. One
+# that is being restored is `.partial`; earlier versions had those of all attempts in one directory.
+CHECKPOINTS = "jd_checkpoint"
+_CHECKPOINTS = re.compile(CHECKPOINTS + r"(-[0-9]+){0,2}(\.partial)?")
 
 Left = Tuple[str, str]  # a name, and why it was not collected
 Look = Callable[[str, str, os.stat_result], None]
@@ -203,7 +207,7 @@ def regular_files(directory: Path) -> Iterator[Tuple[str, str, os.stat_result]]:
             continue  # removed meanwhile, or not for us
         for entry in entries:
             name = prefix + entry.name
-            if name == CHECKPOINTS:
+            if _CHECKPOINTS.fullmatch(name):
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):

@@ -1,8 +1,8 @@
 """Collects the files of one attempt when its script has ended, and says what became of them.
 
-The ledger (script/uploaded.py) is begun before the script starts, so that what `jd_upload` has sent does not
-go twice. Where the server is away, files wait on disk with the result. With `results_from=stdout` a script
-that has left no result file gets one of what it has printed.
+The list of uploads (script/uploaded.py) is begun before the script starts, so that what `jd_upload` has sent
+does not go twice. Where the server is away, files wait on disk with the result. With `results_from=stdout` a
+script that has left no result file gets one of what it has printed.
 """
 
 import itertools
@@ -74,17 +74,23 @@ class Collector:
         self._sent: List[File] = []
         self._waiting = 0
         self._left: List[Left] = []
-        self._before: Dict[str, Version] = {} if is_new else {
-            name: uploaded.version_of(status) for name, status in collect.results_in(job_dir).items()}
+        self._before: Dict[str, Version] = {}
         self._known_before: Dict[str, Version] = {}
+        if not is_new:  # else the list was begun with the directory
+            self._look(data)
+
+    def _look(self, data: str) -> None:
+        """What is there before the script starts."""
+        self._before = {name: uploaded.version_of(status)
+                        for name, status in collect.results_in(self._job_dir).items()}
         try:
-            self._known_before = uploaded.begin(job_dir, data, (
+            self._known_before = uploaded.begin(self._job_dir, data, (
                 (name, uploaded.version_of(status))
                 for name, _, status in itertools.islice(
-                    collect.regular_files(job_dir), collect.MAX_LOOKED_AT)), is_new)
+                    collect.regular_files(self._job_dir), collect.MAX_LOOKED_AT)))
         except OSError as error:
             self._log("cannot write %s: %s; files that the script uploads may go twice" % (
-                uploaded.ledger(job_dir), error.strerror))
+                uploaded.beside(self._job_dir), error.strerror))
 
     def collect(self, done: bool, away: bool) -> Collected:
         """Upload what is to be collected. `done`: the script ended well, by itself; `away`: the server does

@@ -2,10 +2,12 @@
 
 Job 7 of a sweep that was begun anew is not job 7 of the old one: what that left must not be taken for a
 result, resumed from or uploaded. So each directory has a mark that names the server's data it belongs to.
-The mark is `<experiment>/.jd/<job>`, beside the directory and not in it, because scripts upload every
-file that they find. A directory of other data is renamed to `<job>.of-<that data>`, and the job begins
-with an empty one. What earlier attempts left is set aside likewise when the server begins a job from scratch:
-the mark of such a directory also has the attempt with which that was.
+The mark is the first line of `<experiment>/.jd/<job>`, beside the directory and not in it, because scripts
+upload every file that they find. The rest of that file lists what the server has of them
+(script/uploaded.py): one file for each job, as some file systems take long to make and remove one. A
+directory of other data is renamed to `<job>.of-<that data>`, and the job begins with an empty one. What
+earlier attempts left is set aside likewise when the server begins a job from scratch: the mark of such a
+directory also has the attempt with which that was.
 
 A directory in which an attempt has left nothing is removed, with its mark: sweeps of many short jobs would
 fill the file system with them. No lock keeps two attempts apart, of which the server takes one for dead: so
@@ -40,14 +42,15 @@ class Prepared(NamedTuple):
 
 
 def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
-            from_scratch: Optional[int] = None) -> Prepared:
-    """Make the directory of a job of `data`.
+            from_scratch: Optional[int] = None, server: str = "") -> Prepared:
+    """Make the directory of a job of `data`, or of a `server` that does not tell its data.
 
     `from_scratch` is the attempt with which the job began anew: what was there before it is set aside.
 
     A directory without a mark is set aside for a first attempt, unless it is empty; a later one may have
     begun in it before there were marks. `data` and `attempt` are None from a server of the base protocol:
-    to it a directory without a mark may belong as well. Raises StartFailure where an old directory would
+    to it a directory without a mark may belong as well. The list of uploads is begun with the mark, unless
+    something is in the directory already. Raises StartFailure where an old directory would
     have to be used.
     """
     mark, owner = _mark_of(directory), _owner_of(data, from_scratch)
@@ -58,12 +61,14 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
         above = safedirs.make(directory.parent, safedirs.WORKSPACE)
         above.make(MARKS)
     try:
-        found = _owner(directory, mark, data is None, attempt)
+        is_empty = _is_empty(directory)
+        found = None if is_empty else _owner(mark, data is None, attempt)
         if found is not None and found != owner:
             aside = _set_aside(directory, found)
+            is_empty = True
         # In this order: whatever happens in between, nothing old is under a new mark.
         if found != owner:
-            _write(mark, owner)
+            _write(mark, owner, uploaded.begun(data or server) if is_empty else "")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StartFailure("cannot make the job directory %s: %s" % (directory, error.strerror),
@@ -75,7 +80,8 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
         return Prepared(aside, above.make(directory.name))
 
 
-def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = None) -> None:
+def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = None,
+            server: str = "") -> None:
     """Make and mark a directory again that was prepared, if an attempt that has ended since removed it.
 
     Raises StartFailure.
@@ -86,7 +92,7 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
         safedirs.make(directory, safedirs.WORKSPACE)
     try:
         if not os.path.lexists(_mark_of(directory)):
-            _write(_mark_of(directory), _owner_of(data, from_scratch))
+            _write(_mark_of(directory), _owner_of(data, from_scratch), uploaded.begun(data or server))
     except OSError as error:
         raise StartFailure("the job directory %s cannot be marked: %s" % (
             directory, error.strerror or error)) from None
@@ -94,18 +100,15 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
 
 def tidy(directory: Path, checkpoints: Path) -> bool:
     """Remove what an attempt that is over has left without any use: a checkpoint directory of its own that is
-    empty, and the job's directory, with what is kept of it beside it, if nothing is there. Whether that is
-    gone."""
+    empty, and the job's directory, with its mark, if nothing is there. Whether that is gone."""
     try:
-        for path in (checkpoints, checkpoints.parent):
-            try:
-                os.rmdir(str(path))
-            except FileNotFoundError:
-                pass
+        try:
+            os.rmdir(str(checkpoints))
+        except FileNotFoundError:
+            pass
         os.rmdir(str(directory))
     except OSError:
         return False  # there is something in it, or somebody else has removed it
-    uploaded.forget(directory)
     try:
         os.unlink(_mark_of(directory))
     except OSError:
@@ -141,26 +144,28 @@ def _owner_of(data: Optional[str], from_scratch: Optional[int]) -> str:
     return owner if from_scratch is None else "%s-%d" % (owner[:_MAX_MARK // 2], from_scratch)
 
 
-def _write(mark: str, owner: str) -> None:
+def _write(mark: str, owner: str, uploads: str) -> None:
     # Not durable: after a crash an empty mark is as good as none.
-    content = owner.encode("utf-8") + b"\n"
+    content = (owner + "\n" + uploads).encode("utf-8")
     try:
         wholefile.create(mark, content, 0o666)
     except FileExistsError:
         wholefile.write(Path(mark), content, 0o666)
 
 
-def _owner(directory: Path, mark: str, is_base: bool, attempt: Optional[int]) -> Optional[str]:
-    """Whose data the directory holds; None where there is nothing in it, or nobody can tell."""
+def _is_empty(directory: Path) -> bool:
     try:
         with os.scandir(str(directory)) as entries:
-            if next(entries, None) is None:
-                return None
+            return next(entries, None) is None
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return True
+
+
+def _owner(mark: str, is_base: bool, attempt: Optional[int]) -> Optional[str]:
+    """Whose data a directory holds in which there is something; None where nobody can tell."""
     try:
         marked = plainfile.beginning(Path(mark), 4 * _MAX_MARK).decode("utf-8", "replace")
-        marked = marked[:2 * _MAX_MARK].strip()
+        marked = marked.partition("\n")[0][:2 * _MAX_MARK].strip()
     except FileNotFoundError:
         marked = ""
     if marked:
