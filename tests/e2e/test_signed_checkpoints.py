@@ -282,7 +282,7 @@ def test_a_directory_that_was_planted_fails_the_attempt(tmp_path: Path, script: 
         server.create()
         store(server, archive())
         shown = attempt(server, tmp_path, script)
-        assert "did not start" in shown and "files" not in shown
+        assert "did not start" in shown and "files [" not in shown
         reasons = "\n".join(entry["reason"] for entry in server.jobs()[0]["message"])
         assert "checkpoint directory of job 1 is not unpacked" in reasons and "checkpoint trust 1" in reasons
         subprocess.run(python("-m", "jd.server", "checkpoint", "trust", 1, "--expId", EXPERIMENT,
