@@ -1,11 +1,13 @@
 """Many jobs are made: what it takes against a bare table, and how long heartbeats wait meanwhile.
 
-A server makes them of a request and of a jobs file; beside it, in the same round, `executemany` writes the
-same rows into one table without an index, by one durable transaction, and `json.loads` reads the file. It is
+A server makes them of a request and of a jobs file, as JSON and as CSV; beside it, in the same round,
+`executemany` writes the same rows into one table without an index, by one durable transaction, and
+`json.loads` reads the file of JSON. It is
 the processor's time that is compared, of the server user and system: what else the machine does hardly
 counts.
 """
 
+import csv
 import http.client
 import json
 import sqlite3
@@ -31,7 +33,9 @@ WIDE = 25  # parameters
 GAP = 0.02  # seconds between two heartbeats
 READING = 0.3  # seconds after which a server that reads a file is told to end
 # The ways of making jobs, each with its name.
-WAYS = {"grid": "a grid", "list": "a list", "wide": "a grid of %d parameters" % WIDE, "file": "a file"}
+WAYS = {"grid": "a grid", "list": "a list", "wide": "a grid of %d parameters" % WIDE,
+        "file": "a file", "csv": "a CSV file"}
+FILES = {"file": "sweep.json", "csv": "sweep.csv"}
 
 
 class Made(NamedTuple):
@@ -98,7 +102,7 @@ def by_request(directory: Path, tree: Path, jobs: int, body: bytes) -> Made:
             assert json.loads(connection.getresponse().read())["success"]
             made = Made(jobs, cpu_seconds(pid) - cpu, time.perf_counter() - began, listening, beats.took,
                         beats.computed)
-            connection.request("GET", "/api/jobs?where=seed%3E0&per_page=1")
+            connection.request("GET", "/api/jobs?where=seed%3E%3D0&per_page=1")
             assert json.loads(connection.getresponse().read())["jobs"]
         made = made._replace(searched_cpu=cpu_seconds(pid) - cpu, searched=time.perf_counter() - began)
         beats.over.set()
@@ -155,18 +159,29 @@ class Sizes(NamedTuple):
     wide: int
 
 
-def measured(tree: Path, sizes: Sizes, path: Path) -> Dict[str, Made]:
-    """All ways of one checkout, each with data of its own."""
+def measured(tree: Path, sizes: Sizes, files: Path) -> Dict[str, Made]:
+    """All ways of one checkout, each with data of its own; `files` is where those of a list are."""
     found = {}
     for way, jobs, body in (("grid", sizes.grid, grid(sizes.grid)),
                             ("wide", sizes.wide, grid(sizes.wide, WIDE)),
-                            ("list", sizes.list, None)):
+                            ("list", sizes.list, b'{"jobs": %s}' % (files / FILES["file"]).read_bytes())):
         with tempfile.TemporaryDirectory() as place:
-            data = b'{"jobs": %s}' % path.read_bytes() if body is None else json.dumps(body).encode()
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
             found[way] = by_request(Path(place), tree, jobs, data)
-    with tempfile.TemporaryDirectory() as place:
-        found["file"] = by_file(Path(place), tree, sizes.list, path)
+    for way, name in FILES.items():
+        with tempfile.TemporaryDirectory() as place:
+            found[way] = by_file(Path(place), tree, sizes.list, files / name)
     return found
+
+
+def write_files(directory: Path, jobs: int) -> None:
+    """The same jobs as each kind of file."""
+    listed = [json.loads(text) for text in from_grid(grid(jobs)["parameters"]).texts()]
+    (directory / FILES["file"]).write_text(json.dumps(listed))
+    with open(str(directory / FILES["csv"]), "w", newline="") as file:
+        table = csv.DictWriter(file, list(listed[0]))
+        table.writeheader()
+        table.writerows(listed)
 
 
 def parsed(path: Path) -> float:
@@ -191,14 +206,15 @@ def rows_of(name: str, rounds: List[Dict[str, Made]], tables: Dict[str, List[Tup
         found.append(Row(called[way] + ", until filters find them", "× one bare table",
                          paired([one.searched_cpu for one in by_way[way]], [one for one, _ in bare_ones]),
                          seen="%.1f s" % min(one.searched for one in by_way[way])))
-    files = by_way["file"]
-    found += [
-        Row(called["file"], "× json.loads", paired([one.cpu for one in files], loads), 3.0,
-            seen="%.1f s" % min(one.wall for one in files)),
-        Row(called["file"] + ", until the port is open", "× without a file",
-            paired([one.listening for one in files], [one.listening for one in by_way["grid"]]),
-            seen="%.2f s" % statistics.median(one.listening for one in files)),
-        Row(called["file"] + ", from SIGTERM to the end", "s", [one.ended for one in files], 1.0)]
+    for way in FILES:
+        files = by_way[way]
+        found += [
+            Row(called[way], "× json.loads", paired([one.cpu for one in files], loads), 3.0,
+                seen="%.1f s" % min(one.wall for one in files)),
+            Row(called[way] + ", until the port is open", "× without a file",
+                paired([one.listening for one in files], [one.listening for one in by_way["grid"]]),
+                seen="%.2f s" % statistics.median(one.listening for one in files)),
+            Row(called[way] + ", from SIGTERM to the end", "s", [one.ended for one in files], 1.0)]
     for way in ("grid", "list", "wide"):
         beats = [1000 * beat for one in by_way[way] for beat in one.beats]
         found.append(Row(called[way] + ", longest heartbeat", "ms",
@@ -224,16 +240,14 @@ def main() -> None:
     loads = []
     rounds: Dict[str, List[Dict[str, Made]]] = {name: [] for name in trees}
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "sweep.json"
-        path.write_text(json.dumps([json.loads(text) for text in from_grid(
-            grid(sizes.list)["parameters"]).texts()]))
+        write_files(Path(place), sizes.list)
         for _ in range(given.rounds):
             for way, jobs in (("grid", sizes.grid), ("list", sizes.list)):
                 with tempfile.TemporaryDirectory() as scratch:
                     tables[way].append(bare(Path(scratch), jobs))
-            loads.append(parsed(path))
+            loads.append(parsed(Path(place) / FILES["file"]))
             for name, tree in trees.items():
-                rounds[name].append(measured(tree, sizes, path))
+                rounds[name].append(measured(tree, sizes, Path(place)))
     finish([row for name in trees for row in rows_of(name, rounds[name], tables, loads)], given.json)
 
 
