@@ -182,7 +182,7 @@ class Bench:
 
     def waiting(self) -> List[Path]:
         """Files in the outbox."""
-        return sorted(self.outbox_dir.glob("*.json"))
+        return sorted(self.outbox_dir.glob("[!.]*.json"))
 
     def said(self, words: str) -> bool:
         return any(words in line for line in self.logged)

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from jd import protocol
+from jd.worker.local import outboxes
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 from tests.support import STOPPED, free_env, python, wait_until, warm_only
@@ -75,7 +76,7 @@ class Worker:
 
     def outbox(self) -> List[Path]:
         return [path for place in ("cache/outbox/digits", "home/.jd/outbox/digits")
-                for path in (self.tmp_path / place).glob("*.json")]
+                for path in (self.tmp_path / place).glob("*.json") if outboxes.is_entry(path.name)]
 
 
 @pytest.fixture

@@ -148,6 +148,22 @@ def test_odd_times_refuse_the_whole_archive(tmp_path: Path, moment: str) -> None
 def test_so_do_other_oddities(tmp_path: Path, made: BinaryIO) -> None:
     with pytest.raises(UnsafeArchive):
         unpack(made, tmp_path / "target")
+
+
+@pytest.mark.parametrize("size", ["-1", "-100000"])
+def test_so_does_a_size_that_pythons_tarfile_takes_for_the_end(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    """Since a security update of its versions, of which this one may be older."""
+    block = tarfile.TarInfo._block  # type: ignore[attr-defined]
+
+    def checked(self: tarfile.TarInfo, count: int) -> int:
+        if count < 0:
+            raise tarfile.InvalidHeaderError("invalid offset")  # type: ignore[attr-defined]
+        return cast(int, block(self, count))
+    monkeypatch.setattr(tarfile.TarInfo, "_block", checked)
+    with pytest.raises(UnsafeArchive, match="it has members that cannot be read"):
+        unpack(odd({"size": size}), tmp_path / "target")
+    assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -287,6 +287,11 @@ def test_versions_by_the_names_of_modules(tmp_path: Path, monkeypatch: pytest.Mo
     install("PyYAML", "6.0", {"RECORD": "yaml/__init__.py,sha256=x,1\n_yaml.cpython-311-x86.so,,\n"})
     install("single", "1.0", {"RECORD": "one_file.py,,\n"})
     install("broken", "2.0", {"METADATA": "", "RECORD": "\xff"})
+    behind = tmp_path / "behind" / "Pillow-9.0.dist-info"
+    behind.mkdir(parents=True)
+    (behind / "METADATA").write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 9.0\n")
+    (behind / "top_level.txt").write_text("PIL\n")
+    monkeypatch.syspath_prepend(str(behind.parent))
     monkeypatch.syspath_prepend(str(tmp_path))
     assert distributions.versions(["numpy", "PIL", "yaml", "one_file", "not_there"]) == {
         "PyYAML": "6.0", "numpy": "1.26.4", "pillow": "10.0", "single": "1.0"}

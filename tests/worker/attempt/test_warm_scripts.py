@@ -88,7 +88,7 @@ CASES = [
     (("import threading as t, os\nm = t.main_thread()\nprint(m is t.current_thread(), t.enumerate(),"
       " m.native_id == os.getpid(), m.ident == t.get_ident())"), "True True\n"),
     ("import sys, traceback\ntraceback.print_stack(); print(sys._getframe().f_back)", "None"),
-    ("import sys\nprint([n for n in sys.modules if 'sitecustomize' in n], sys.gettrace())", "[]"),
+    ("import sys\nprint([n for n in sys.modules if 'sitecustomize' in n], sys.gettrace())", "None"),
     ("import sys\nprint([p for p in sys.path_importer_cache if 'cache/python' in p])", "[]"),
     ("import gc\nprint(gc.isenabled(), gc.get_threshold(), gc.garbage)", "True"),
     ("import locale, time; print(locale.getlocale(), time.tzname, locale.setlocale(locale.LC_ALL))", "UTF-8"),

@@ -52,11 +52,12 @@ def versions(modules: Sequence[str]) -> Dict[str, str]:
             found[module] = metadata.version(module)
         except Exception:  # PackageNotFoundError, or one whose files are damaged
             missing.add(module)
-    # Some are called otherwise than what they bring: PIL is of pillow.
+    # Some are called otherwise than what they bring: PIL is of pillow. Where there are two of a name, Python
+    # imports the first.
     for distribution in metadata.distributions() if missing else ():
         try:
             if missing & _modules_of(distribution):
-                found[str(distribution.metadata["Name"])] = str(distribution.version)
+                found.setdefault(str(distribution.metadata["Name"]), str(distribution.version))
         except Exception:
             continue  # damaged: it says nothing
     return {name: found[name] for name in sorted(found)[:MOST]}

@@ -150,10 +150,12 @@ def unpack(file: BinaryIO, directory: Path) -> int:
     partial = directory.parent / (directory.name + ".partial")
     try:
         shutil.rmtree(str(partial), ignore_errors=True)
-        _check_headers(file)
+        headers = _count(file)
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as archive:
             members = _checked(archive)
+            if 1 + len(members) != headers:
+                raise UnsafeArchive("the checkpoint is refused: it has members that cannot be read")
             partial.mkdir(0o700, parents=True)  # whatever the umask: it becomes what the script goes on from
             files = _write_out(archive, members, partial)
         killpoint("checkpoint.unpack.before-rename")
@@ -172,24 +174,27 @@ def unpack(file: BinaryIO, directory: Path) -> int:
         shutil.rmtree(str(partial), ignore_errors=True)
 
 
-def _check_headers(file: BinaryIO) -> None:
-    """Go from header to header as tarfile will, which takes its time over extended ones that are long, and
-    calls itself for each that follows another. Raises UnsafeArchive, OSError, TarError, ValueError."""
+def _count(file: BinaryIO) -> int:
+    """How many members there are, the mark among them. It goes from header to header as tarfile will, which
+    takes its time over extended ones that are long, calls itself for each that follows another, and may take
+    an odd one for the end. Raises UnsafeArchive, OSError, TarError, ValueError."""
     size = file.seek(0, os.SEEK_END)
-    place = extended = 0
+    place = extended = members = 0
     while place < size:
         file.seek(place)
         header = file.read(tarfile.BLOCKSIZE)
         if header.count(b"\0") == len(header):
-            return
+            break
         length, kind = tarfile.nti(header[124:136]), header[156:157]  # type: ignore[attr-defined]
         if length < 0:
             raise UnsafeArchive("the checkpoint is refused: a member has less than no bytes")
         extended = extended + 1 if kind in _EXTENDED else 0
         if extended > len(_EXTENDED) or extended and length > MAX_HEADER:
             raise UnsafeArchive("the checkpoint is refused: its headers are longer than paths can be")
+        members += 0 if extended else 1
         has_data = kind not in (tarfile.DIRTYPE, tarfile.SYMTYPE)
         place += tarfile.BLOCKSIZE + (-(-length // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE if has_data else 0)
+    return members
 
 
 def _oddity(member: tarfile.TarInfo) -> Optional[str]:
