@@ -187,17 +187,22 @@ def command(page: str, cookie: str, action: str, preview: bool = False) -> socke
 
 
 def settle(fleet: Fleet, page: str, cookie: str, count: int, idle: str) -> None:
-    """Go on until all heartbeats are held again: the command `idle` would be news to so many, and nothing
-    more comes."""
+    """Go on until all heartbeats are held again: the command `idle` would be news to so many, none has one
+    that is queued, and nothing more comes."""
     limit = time.monotonic() + PATIENCE
-    known, seen = -1, -1
-    while known != count or len(fleet.heard) != seen:
+    known, queued, seen = -1, -1, -1
+    while known != count or queued or len(fleet.heard) != seen:
         if time.monotonic() > limit:
-            raise ValueError("%d of %d workers are there" % (known, count))
+            raise ValueError("%d of %d workers are there, %d with a command" % (known, count, queued))
         seen = len(fleet.heard)
         fleet.turn(0.3)
-        with command(page, cookie, idle, preview=True) as asked, asked.makefile("rb") as answer:
-            known = int(json.loads(answer.read().partition(b"\r\n\r\n")[2])["affected"])
+        known, queued = affected(page, cookie, idle), affected(page, cookie, "cancel")
+
+
+def affected(page: str, cookie: str, action: str) -> int:
+    """To how many workers a command would be news."""
+    with command(page, cookie, action, preview=True) as asked, asked.makefile("rb") as answer:
+        return int(json.loads(answer.read().partition(b"\r\n\r\n")[2])["affected"])
 
 
 # What is to be reached, in the unit of the figure.
