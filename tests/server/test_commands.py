@@ -1,15 +1,17 @@
 """What workers are told, and how far it is."""
 
-from typing import Any, Callable, Dict, List
+import sqlite3
+from typing import Any, Callable, Dict, List, cast
 
 import pytest
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import commands
+from jd.server.store.fleet import commands, workers
 from jd.server.store.fleet.commands import CANCEL, Selection
 from jd.server.store.pages import workerlist
 from tests.server.store_support import Desk
+from tests.server.test_statements import Counting
 
 Row = Callable[..., Dict[str, Any]]
 Tell = Callable[..., List[str]]
@@ -167,3 +169,20 @@ def test_workers_are_chosen_by_id_host_launch_or_all(desk: Desk) -> None:
     assert chosen(None, "A", "egg") == ["a_egg_0"]
     assert chosen(["b_egg_0", "b_egg_0", "a_egg_1"]) == ["b_egg_0"]
     assert desk.read(lambda db: commands.affected(db, CANCEL, Selection())) == ["a_egg_1"]
+
+
+def test_thousands_are_told_in_their_order_with_a_few_statements(desk: Desk, tell: Tell, row: Row) -> None:
+    """With statements for each, the thread that writes waited for Python's interpreter as often."""
+    names = ["w%d" % number for number in range(3 * commands.AT_ONCE)]
+    beats = [messages.Heartbeat(name, session=name) for name in names]
+    desk.write(lambda t: [workers.heartbeat(t, beat) for beat in beats])
+    tell(p.STOP, *names[:2])
+    counting = Counting(desk.database._writer_connection)
+    desk.database._writer_connection = cast(sqlite3.Connection, counting)
+    backwards = list(reversed(names))
+    assert tell(p.PAUSE, *backwards, *backwards, "nobody") == backwards[:-2]
+    assert len(counting.statements) < 30, "\n".join(counting.statements)
+    assert (row("w7")["queued"], row("w0")["queued"]) == ("pause", "stop")
+    assert tell(CANCEL, *names) == names
+    assert [line["event"] for line in row("w0")["history"]] == ["cancelled stop", "queued stop", "started"]
+    assert [line["event"] for line in row("w7")["history"]] == ["cancelled pause", "queued pause", "started"]

@@ -82,7 +82,7 @@ class Workers:
 
     async def _tell(self, action: str, candidates: List[str]) -> List[str]:
         told: List[str] = []
-        start, portion = 0, Portion(commands.SLICE, commands.SECONDS, first=commands.SLICE)
+        start, portion = 0, Portion(commands.SLICE, commands.SECONDS, first=commands.FIRST)
         while start < len(candidates):
             some = candidates[start:start + portion.size]
             told += await self._experiment.write(portion.timed(partial(
