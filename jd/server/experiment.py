@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple, TypeVar
 
 from jd.clock import Clock
 from jd.errors import DamagedFile, JdError, StorageError
@@ -41,6 +41,7 @@ from jd.threads import Reported
 ABANDONED_AT_START = 3  # slices
 
 T = TypeVar("T")
+A = TypeVar("A")
 log = logging.getLogger("jd.server")
 
 
@@ -210,6 +211,11 @@ class Experiment:
         """`read` for workers: a few rows by an index, which never waits for what people read. It may be run
         twice."""
         return await self._look_ups.ask(operation)
+
+    async def look_up_together(self, operation: Callable[[sqlite3.Connection, Sequence[A]], Sequence[T]],
+                               about: A) -> T:
+        """`look_up` with an operation that is called once for all about which it is asked in a turn."""
+        return await self._look_ups.ask_together(operation, about)
 
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""

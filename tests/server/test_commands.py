@@ -1,6 +1,7 @@
 """What workers are told, and how far it is."""
 
 import sqlite3
+from dataclasses import replace
 from typing import Any, Callable, Dict, List, cast
 
 import pytest
@@ -10,6 +11,7 @@ from jd import protocol as p
 from jd.server.store.fleet import commands, workers
 from jd.server.store.fleet.commands import CANCEL, Selection
 from jd.server.store.pages import workerlist
+from jd.server.store.policy import Policy
 from tests.server.store_support import Desk
 from tests.server.test_statements import Counting
 
@@ -186,3 +188,14 @@ def test_thousands_are_told_in_their_order_with_a_few_statements(desk: Desk, tel
     assert tell(CANCEL, *names) == names
     assert [line["event"] for line in row("w0")["history"]] == ["cancelled stop", "queued stop", "started"]
     assert [line["event"] for line in row("w7")["history"]] == ["cancelled pause", "queued pause", "started"]
+
+
+def test_who_is_told_the_same_is_given_the_same_answer(desk: Desk, tell: Tell) -> None:
+    beats = [messages.Heartbeat("w%d" % number, session="s%d" % number) for number in range(4)]
+    desk.write(lambda t: [workers.heartbeat(t, beat) for beat in beats])
+    tell(p.PAUSE, "w0", "w1", "w3")
+    beats[3] = replace(beats[3], session="another")
+    first, second, third, last = desk.read(lambda db: workers.told(db, beats, Policy()))
+    assert first is second and first.reply.desired_state == "pause" and not first.may_wait
+    assert third.reply.desired_state == "run" and third.may_wait
+    assert last.reply == first.reply and last is not first  # and knows that it is another process

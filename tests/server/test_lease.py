@@ -94,7 +94,8 @@ def test_a_longer_lease_holds_at_once_since_workers_are_told_so(desk: Desk) -> N
     change_lease(desk, 600.0)
     desk.beat(session="s", attempt=1, **BUSY)
     beat = messages.Heartbeat("w", session="s", attempt=1, **BUSY)  # it is held meanwhile, and told this
-    assert desk.read(lambda db: workers.told(db, beat, desk.policy)).reply.interval == p.BUSY_INTERVAL
+    told, = desk.read(lambda db: workers.told(db, [beat], desk.policy))
+    assert told.reply.interval == p.BUSY_INTERVAL
     desk.now += p.BUSY_INTERVAL
     expire(desk)
     assert desk.status(1) == "SERVED"

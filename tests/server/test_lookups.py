@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Sequence
 
 import pytest
 
@@ -44,6 +44,33 @@ def test_those_of_one_turn_are_one_operation(database: Database, begun: List[Any
         return first + [await look_ups.ask(squared(100))]
     assert asyncio.run(ask()) == [number * number for number in range(101)]
     assert len(begun) == 2
+
+
+def test_an_operation_is_called_once_for_all_about_which_it_is_asked_in_a_turn(database: Database,
+                                                                              begun: List[Any]) -> None:
+    asked: List[List[int]] = []
+
+    def doubled(_db: sqlite3.Connection, numbers: Sequence[int]) -> List[int]:
+        asked.append(list(numbers))
+        return [2 * number for number in numbers]
+
+    def negated(_db: sqlite3.Connection, numbers: Sequence[int]) -> List[int]:
+        if 3 in numbers:
+            raise KeyError("no such row")
+        return [-number for number in numbers]
+
+    async def ask() -> List[Any]:
+        look_ups = LookUps(database)
+        kinds = (doubled, negated)
+        some = await asyncio.gather(*[look_ups.ask_together(kind, number)
+                                      for number in (1, 2) for kind in kinds])
+        return list(some) + list(await asyncio.gather(
+            *[look_ups.ask_together(kind, number) for number in (3, 4) for kind in kinds],
+            return_exceptions=True))
+    *found, double_three, failed, eight, minus_four = asyncio.run(ask())
+    assert found == [2, -1, 4, -2] and asked[0] == [1, 2]
+    assert (double_three, type(failed), eight, minus_four) == (6, KeyError, 8, -4)  # it failed alone
+    assert len(begun) == 2 + 4
 
 
 @pytest.mark.parametrize("failure", [KeyError, sqlite3.OperationalError])

@@ -89,6 +89,6 @@ def test_a_busy_worker_is_told_what_there_is_and_nothing_changes(desk: Desk) -> 
                                       current_job_id=1, attempt=1))
     desk.write(lambda t: workers.heartbeat(t, beat))
     before = desk.read(lambda db: workerlist.one(db, "w"))
-    told = desk.read(lambda db: workers.told(db, beat, desk.policy))  # a connection that cannot write
+    told, = desk.read(lambda db: workers.told(db, [beat], desk.policy))  # a connection that cannot write
     assert told.may_wait and told.reply.interval == p.BUSY_INTERVAL and told.reply.job is None
     assert desk.read(lambda db: workerlist.one(db, "w")) == before

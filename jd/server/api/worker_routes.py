@@ -4,16 +4,18 @@ Handlers convert JSON once, run one operation of the store, and never block.
 """
 
 import asyncio
+import functools
+import sqlite3
 from dataclasses import replace
 from functools import partial
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from jd import fields, messages
 from jd import protocol as p
 from jd.fields import check_object
 from jd.killpoint import killpoint
 from jd.net.jsonbody import parse_json
-from jd.net.serving.routing import DEFAULT_MAX_BODY, Handler, Request, Response, Router
+from jd.net.serving.routing import DEFAULT_MAX_BODY, JSON_TYPE, Handler, Request, Response, Router
 from jd.server.api import addressee
 from jd.server.api.access import WORK, Access, Principal
 from jd.server.api.receiving import Receiver
@@ -93,10 +95,9 @@ class WorkerRoutes:
         if not idle and beat.wait is not None and (
                 followed or self._room.watching.watched(beat.current_job_id)):
             reply = replace(reply, interval=min(p.WATCHED_INTERVAL, reply.interval))
-        told = dict(reply.to_json(), server_id=experiment.server_id)
-        if caller.local and self._access.checkpoint_key is not None:
-            told["checkpoint_key"] = self._access.checkpoint_key
-        return Response.json(told)
+        body = (_body if reply.job is not None else _same_body)(
+            reply, experiment.server_id, self._access.checkpoint_key if caller.local else None)
+        return Response(200, body, JSON_TYPE)
 
     async def _hold(self, request: Request, beat: messages.Heartbeat, ticket: Ticket,
                     answer: workers.Answer) -> workers.Answer:
@@ -121,8 +122,7 @@ class WorkerRoutes:
             self._access(request)
             for_job = ticket.called_for_job
             if not ticket.idle or ticket.called_for_command:
-                answer = await ticket.look(experiment.look_up(
-                    lambda db: workers.told(db, beat, experiment.policy)))
+                answer = await ticket.look(experiment.look_up_together(self._told, beat))
             if ticket.idle and not answer.reply.pending:
                 answer = await ticket.look(experiment.write(
                     lambda t: workers.answer(t, beat, timeleft.limit_of(
@@ -132,6 +132,9 @@ class WorkerRoutes:
             elif answer.left_over:
                 ticket.leave_to_others()
         return answer
+
+    def _told(self, db: sqlite3.Connection, beats: Sequence[messages.Heartbeat]) -> List[workers.Answer]:
+        return workers.told(db, beats, self._experiment.policy)
 
     async def update_job_status(self, request: Request) -> Response:
         """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
@@ -278,6 +281,15 @@ class WorkerRoutes:
         processed = await self._experiment.begun.to_its_end(clear_all(), "the end of a machine's workers")
         return Response.json({"success": True, "processed": processed})
 
+
+def _body(reply: messages.HeartbeatReply, server_id: str, checkpoint_key: Optional[str]) -> bytes:
+    told = dict(reply.to_json(), server_id=server_id)
+    if checkpoint_key is not None:
+        told["checkpoint_key"] = checkpoint_key
+    return Response.json(told).body
+
+
+_same_body = functools.lru_cache(maxsize=256)(_body)  # where no job comes along many are the same
 
 def _in_header(request: Request) -> Dict[str, Any]:
     """What a heartbeat says that was made before the server had offered an extension."""

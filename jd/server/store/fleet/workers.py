@@ -13,11 +13,12 @@ import json
 import math
 import sqlite3
 from dataclasses import replace
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import failing, presence, published, retention, share, worker_history
+from jd.server.store.fleet.standing import FAILED, Standing, standing_of, standings_of
 from jd.server.store.policy import Policy, paused_because
 from jd.server.store.queue import (
     attempts,
@@ -91,33 +92,6 @@ class _Worker(NamedTuple):
         return share.Share(self.job_cpus, self.job_gpus)
 
 
-class _Standing(NamedTuple):
-    """How a worker stands; `failed` is of one that the server has paused: how often its jobs failed."""
-
-    session: Optional[str]
-    reported_status: str
-    current_job_id: Optional[int]
-    desired_state: str
-    desired_version: int
-    applied_version: int
-    left_at: Optional[float]
-    version: str
-    failed: Optional[int]
-
-    @property
-    def is_idle(self) -> bool:
-        return self.reported_status == p.IDLE
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether it is still to take a command."""
-        return self.desired_version > self.applied_version
-
-    def is_present(self, session: Optional[str]) -> bool:
-        """Whether it is active, in this process."""
-        return self.left_at is None and self.session == session
-
-
 class _Identity(NamedTuple):
     """Who a worker is and what it has, as it says itself and its name tells."""
 
@@ -139,9 +113,6 @@ class _Progress(NamedTuple):
     done_at: Optional[float] = None
 
 
-_FAILED = "CASE WHEN failing AND requested_by = 'server' THEN failures_in_row END"
-
-
 def _worker(db: sqlite3.Connection, worker_id: str, minute: int = 0) -> Optional[_Worker]:
     """What is known of a worker, with the sample that stands in the place of a minute."""
     row = db.execute("SELECT session, reported_status, current_job_id, desired_state, desired_version,"
@@ -149,7 +120,7 @@ def _worker(db: sqlite3.Connection, worker_id: str, minute: int = 0) -> Optional
                      " acknowledged_at, done_at, host, machine_type, version, hub_user, tags, %s,"
                      " (SELECT timestamp FROM worker_metrics AS m"
                      " WHERE m.worker_id = workers.worker_id AND place = ?), job_cpus, job_gpus"
-                     " FROM workers WHERE worker_id = ?" % _FAILED,
+                     " FROM workers WHERE worker_id = ?" % FAILED,
                      (minute % RING, worker_id)).fetchone()
     return None if row is None else _Worker(*row)
 
@@ -202,7 +173,7 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
 
 
 def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit],
-           standing: Optional[_Standing] = None) -> Answer:
+           standing: Optional[Standing] = None) -> Answer:
     """What a worker is told now whose heartbeat was taken in: what `assign` says, and to who is
     idle and gets no job whether one may still come. Who would leave then is told at once."""
     found = assign(t, beat.worker_id, beat.session, limit, standing, beat.prefetch)
@@ -217,7 +188,7 @@ def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Li
 
 
 def assign(t: Transaction, worker_id: str, session: Optional[str],
-           limit: Optional[timeleft.Limit] = None, standing: Optional[_Standing] = None,
+           limit: Optional[timeleft.Limit] = None, standing: Optional[Standing] = None,
            prefetch: int = 0) -> Answer:
     """What the worker is told now, and a job if it may have one, with up to `prefetch` more; `standing` is
     how it stands, where the caller knows.
@@ -226,7 +197,7 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
     pending (docs/protocol.md); what its session holds already is handed out again, and nothing else.
     """
     if standing is None:
-        standing = _standing(t.db, worker_id)
+        standing = standing_of(t.db, worker_id)
     p90 = None if limit is None else runtimes.p90(t.db)
     if not (standing.is_present(session) and standing.is_idle and standing.desired_state == p.RUN
             and not standing.is_pending):
@@ -246,23 +217,28 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
     return _told(t.db, standing, session, t.policy, p90, given)
 
 
-def told(db: sqlite3.Connection, beat: messages.Heartbeat, policy: Policy) -> Answer:
-    """What a worker is told now whose heartbeat was taken in before, but for jobs; changes nothing.
+def told(db: sqlite3.Connection, beats: Sequence[messages.Heartbeat], policy: Policy) -> List[Answer]:
+    """What workers are told now whose heartbeats were taken in before, but for jobs; changes nothing. Who is
+    told the same is given the same answer.
 
-    Raises attempts.StaleAttempt if somebody else has ended its attempt meanwhile.
+    Raises attempts.StaleAttempt if somebody else has ended the attempt of one meanwhile.
     """
-    if beat.current_job_id is not None and beat.attempt is not None:
-        attempts.check_running(db, beat.current_job_id, beat.attempt)
-    return _told(db, _standing(db, beat.worker_id), beat.session, policy)
+    for beat in beats:
+        if beat.current_job_id is not None and beat.attempt is not None:
+            attempts.check_running(db, beat.current_job_id, beat.attempt)
+    standings = standings_of(db, [beat.worker_id for beat in beats])
+    answers: Dict[Hashable, Answer] = {}
+    found = []
+    for beat in beats:
+        standing = standings[beat.worker_id]
+        same = standing[1:], standing.session == beat.session, beat.session is None
+        if same not in answers:
+            answers[same] = _told(db, standing, beat.session, policy)
+        found.append(answers[same])
+    return found
 
 
-def _standing(db: sqlite3.Connection, worker_id: str) -> _Standing:
-    return _Standing(*db.execute(
-        "SELECT session, reported_status, current_job_id, desired_state, desired_version, applied_version,"
-        " left_at, version, %s FROM workers WHERE worker_id = ?" % _FAILED, (worker_id,)).fetchone())
-
-
-def _told(db: sqlite3.Connection, standing: _Standing, session: Optional[str], policy: Policy,
+def _told(db: sqlite3.Connection, standing: Standing, session: Optional[str], policy: Policy,
           p90: Optional[float] = None, given: Sequence[claim.Claimed] = ()) -> Answer:
     """What a worker is told that stands so, with the jobs that it is given."""
     state, idle, pending = standing.desired_state, standing.is_idle, standing.is_pending
@@ -295,7 +271,7 @@ def _metrics(beat: messages.Heartbeat) -> str:
     return text
 
 
-def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optional[str]) -> _Standing:
+def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optional[str]) -> Standing:
     """Write down what a worker says of itself, and take in its acknowledgement."""
     minute = int(t.now // 60)
     known = _worker(t.db, beat.worker_id, minute)
@@ -312,7 +288,7 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
              beat.current_job_id, metrics, beat.applied_version,
              beat.applied_version, t.now, t.now, user, *share.told(beat)))
         worker_history.add_line(t, beat.worker_id, "started", "worker")
-        return _Standing(beat.session, beat.reported_status, beat.current_job_id, p.RUN, beat.applied_version,
+        return Standing(beat.session, beat.reported_status, beat.current_job_id, p.RUN, beat.applied_version,
                          beat.applied_version, None, beat.jd_worker_version, None)
     _check_user(t, beat, known, user)
     _check_session(beat, known, t.now)
@@ -353,7 +329,7 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
         t.db.execute("UPDATE workers SET host = ?, machine_type = ?, version = ?, tags = ?, instance = ?,"
                      " slot = ?, left_at = NULL, left_reason = NULL WHERE worker_id = ?",
                      (*identity, beat.worker_id))
-    return _Standing(beat.session, beat.reported_status, job_id, state, version, applied, None,
+    return Standing(beat.session, beat.reported_status, job_id, state, version, applied, None,
                      beat.jd_worker_version, None if anew else known.failed)
 
 
