@@ -98,7 +98,7 @@ class JobServer:
         self.live = Live(experiment, self.creation, self.signin.guard)
         self.dashboard = Router(guard=self.signin.guard, status_of=STATUS_OF, below=below)
         self._api_server = HttpServer(self.api, Limits(parser=ParserLimits(request_line=p.MAX_REQUEST_LINE)),
-                                      ssl_context=tls)
+                                      ssl_context=tls, rush=self.room.rush)
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
         WorkerRoutes(experiment, self.room, access, self._steady).add_to(self.api)
         JobRoutes(experiment, self.creation, self.room.watching).add_to(self.api)
@@ -113,7 +113,7 @@ class JobServer:
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
                      Results(experiment, self.live), Curves(experiment, self.live, self.room.watching),
                      History(experiment, self.live), Archive(experiment),
-                     FailuresPage(experiment, self.live), Workers(experiment, self.live, self.room.logs),
+                     FailuresPage(experiment, self.live), Workers(experiment, self.live, self.room),
                      Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages

@@ -18,6 +18,7 @@ import heapq
 from collections import OrderedDict, deque
 from typing import Awaitable, Deque, Dict, List, Optional, Tuple, TypeVar
 
+from jd.net.serving.rush import Rush
 from jd.server.store.transaction import Happened
 from jd.server.watching import Watching
 from jd.server.workerlogs import WorkerLogs
@@ -49,6 +50,7 @@ class Ticket:
         self.looked = 0  # at how many changes of the queue it has looked
         self.number = 0  # of those that came before it, in the room
         self.queued = False  # in the room's line of those that can be called
+        self.woken = False  # from its last wait, and is to be answered
         self._room = room
         self._calls = 0
         self._begun = 0  # calls that a look has begun to follow
@@ -84,6 +86,7 @@ class Ticket:
 
     def __exit__(self, *_: object) -> None:
         self._room.remove(self)
+        self._not_woken()
         if self.called_for_job:
             self.pass_on()
 
@@ -126,6 +129,7 @@ class Ticket:
 
         Returns early when the heartbeat is superseded."""
         if not self.called:
+            self._not_woken()
             self._room.look_for_garbage()
             loop = asyncio.get_running_loop()
             self._future = loop.create_future()
@@ -150,7 +154,15 @@ class Ticket:
 
     def _wake(self) -> None:
         if self._future is not None:
+            if not self.woken:
+                self.woken = True
+                self._room.rush.begin()
             self._room.wakes.wake(self._future)
+
+    def _not_woken(self) -> None:
+        if self.woken:
+            self.woken = False
+            self._room.rush.end()
 
 
 class Wakes:
@@ -179,6 +191,7 @@ class WaitingRoom:
         self.tickets: "OrderedDict[Ticket, None]" = OrderedDict()  # of idle workers
         self.closed = False
         self.wakes = Wakes()
+        self.rush = Rush()  # of those who were woken
         self.changes = 0  # how often jobs have become PENDING
         # Those of idle workers that have no call to follow, by number; with some that have, or are gone, and
         # are passed over once. So a call costs the same however many were called before.

@@ -9,6 +9,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, NamedTup
 from jd.net.serving.connection import Connection, Phase
 from jd.net.serving.parser import NEED_DATA, BodyChunk, Event, ParserLimits, RequestParser
 from jd.net.serving.routing import Router
+from jd.net.serving.rush import Rush
 from jd.net.serving.server import HttpServer, Limits
 from tests.support import PATIENCE
 
@@ -111,8 +112,9 @@ class Site:
 
 @asynccontextmanager
 async def serving(router: Router, limits: Limits = Limits(),
-                  ssl_context: Optional[ssl.SSLContext] = None) -> AsyncIterator[Site]:
-    server = HttpServer(router, limits, ssl_context)
+                  ssl_context: Optional[ssl.SSLContext] = None,
+                  rush: Optional[Rush] = None) -> AsyncIterator[Site]:
+    server = HttpServer(router, limits, ssl_context, rush)
     site = Site(server, await server.start("127.0.0.1", 0))
     try:
         yield site

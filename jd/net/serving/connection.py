@@ -26,6 +26,7 @@ from jd.net.serving.limits import Limits
 from jd.net.serving.parser import NEED_DATA, BodyChunk, EndOfRequest, ParseError, RequestParser
 from jd.net.serving.responsehead import BODILESS, head_bytes
 from jd.net.serving.routing import HttpError, Request, Response, Router, error_response
+from jd.net.serving.rush import Rush
 from jd.net.serving.traffic import Traffic
 
 log = logging.getLogger("jd.net")
@@ -52,6 +53,7 @@ class Server(Protocol):
     router: Router
     limits: Limits
     traffic: Traffic
+    rush: Rush
     known_heads: KnownHeads
     input: memoryview  # into which each connection reads what it handles at once
     is_stopping: bool
@@ -251,7 +253,7 @@ class Connection(asyncio.BufferedProtocol):
                 if response is not None:
                     await response.aclose()
             finally:
-                self._done(body)
+                self._done(body, response is not None and response.next_waits)
 
     async def _answer(self, head: RequestHead, body: BodyStream) -> Response:
         try:
@@ -316,7 +318,7 @@ class Connection(asyncio.BufferedProtocol):
         if chunked:
             self._write(b"0\r\n\r\n")
 
-    def _done(self, body: BodyStream) -> None:
+    def _done(self, body: BodyStream, next_waits: bool) -> None:
         self._task = None
         self._body = None
         if self.phase is Phase.CLOSED:
@@ -324,11 +326,21 @@ class Connection(asyncio.BufferedProtocol):
         if self._keep and not self._server.is_stopping:
             self._resume_reading()
             self._enter(Phase.IDLE)
-            self._advance()
+            if next_waits and self._server.rush.is_on:
+                self._pause_reading()
+                self._server.rush.put_off(self._go_on)
+            else:
+                self._advance()
         elif body.complete and not self._parser.buffered:
             self._close()
         else:
             self._linger(self._limits.linger_timeout)
+
+    def _go_on(self) -> None:
+        """Take the next request: it was put off."""
+        if self.phase is not Phase.CLOSED:
+            self._resume_reading()
+            self._advance()
 
     # ---- output
 

@@ -217,6 +217,8 @@ class Response:
     no stream. An iterator that has much to give must await something now and then, or nobody
     else is served; one that raises cuts the answer off, so that the client can tell.
 
+    Where its client's `next_waits`, it is not read from while many others are to be answered (see `rush`).
+
     Every answer says `Cache-Control: no-store` and `X-Content-Type-Options: nosniff` unless
     `headers` say otherwise.
     """
@@ -228,6 +230,7 @@ class Response:
     file: Optional[BinaryIO] = None
     length: Optional[int] = None
     stream: Optional[AsyncIterator[bytes]] = None
+    next_waits: bool = False
 
     def __post_init__(self) -> None:
         if self.file is not None and self.length is None:

@@ -17,6 +17,7 @@ from jd.net.serving.connection import Connection
 from jd.net.serving.heads import KnownHeads
 from jd.net.serving.limits import Limits, room
 from jd.net.serving.routing import Router
+from jd.net.serving.rush import Rush
 from jd.net.serving.traffic import Traffic
 from jd.threads import Reported
 
@@ -51,10 +52,11 @@ class HttpServer:
     """Set when `stop` begins. Exists from `start` on."""
 
     def __init__(self, router: Router, limits: Limits = Limits(),
-                 ssl_context: Optional[ssl.SSLContext] = None) -> None:
+                 ssl_context: Optional[ssl.SSLContext] = None, rush: Optional[Rush] = None) -> None:
         self.router = router
         self.limits = limits
         self.traffic = Traffic()
+        self.rush = Rush() if rush is None else rush
         self.known_heads = KnownHeads()
         self.input = memoryview(bytearray(_INPUT))
         self._ssl = ssl_context

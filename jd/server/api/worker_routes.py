@@ -88,6 +88,7 @@ class WorkerRoutes:
             answer = await self._hold(request, beat, ticket, answer)
             if answer.reply.job is not None and ticket.superseded:
                 ticket.hand_over()
+            woken = ticket.woken
         reply = answer.reply
         followed = beat.session is not None and self._room.logs.watched(beat.worker_id)
         if followed:
@@ -97,7 +98,8 @@ class WorkerRoutes:
             reply = replace(reply, interval=min(p.WATCHED_INTERVAL, reply.interval))
         body = (_body if reply.job is not None else _same_body)(
             reply, experiment.server_id, self._access.checkpoint_key if caller.local else None)
-        return Response(200, body, JSON_TYPE)
+        # Of those that were woken together, who has heard waits for the others.
+        return Response(200, body, JSON_TYPE, next_waits=woken)
 
     async def _hold(self, request: Request, beat: messages.Heartbeat, ticket: Ticket,
                     answer: workers.Answer) -> workers.Answer:

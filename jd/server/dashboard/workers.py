@@ -13,7 +13,7 @@ from jd.server.store.fleet import commands, failing
 from jd.server.store.fleet.commands import Selection
 from jd.server.store.operators import bulk
 from jd.server.store.pages import workerlist
-from jd.server.workerlogs import WorkerLogs
+from jd.server.waiting import WaitingRoom
 
 SOURCE = "dashboard"
 MAX_LIMIT = 500
@@ -26,10 +26,11 @@ _SAID = "a command to workers"
 class Workers:
     """`/web/workers` of one experiment."""
 
-    def __init__(self, experiment: Experiment, live: Live, logs: WorkerLogs) -> None:
+    def __init__(self, experiment: Experiment, live: Live, room: WaitingRoom) -> None:
         self._experiment = experiment
         self._live = live
-        self._logs = logs
+        self._logs = room.logs
+        self._rush = room.rush
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -83,11 +84,12 @@ class Workers:
     async def _tell(self, action: str, candidates: List[str]) -> List[str]:
         told: List[str] = []
         start, portion = 0, Portion(commands.SLICE, commands.SECONDS, first=commands.FIRST)
-        while start < len(candidates):
-            some = candidates[start:start + portion.size]
-            told += await self._experiment.write(portion.timed(partial(
-                commands.tell, action=action, worker_ids=some, source=SOURCE)))
-            start += len(some)
+        with self._rush.lasting():
+            while start < len(candidates):
+                some = candidates[start:start + portion.size]
+                told += await self._experiment.write(portion.timed(partial(
+                    commands.tell, action=action, worker_ids=some, source=SOURCE)))
+                start += len(some)
         return told
 
     async def _retry_failed(self, request: Request) -> Response:
