@@ -17,7 +17,7 @@ FEW = 64  # who wait to be answered are no rush: the loop has told so many in a 
 # That are read from again in one turn: half of those at which the loop looks in one. With as many as that,
 # hundreds stood in front of whoever else asks something.
 AT_ONCE = turns.AT_ONCE // 2
-LONGEST = 1.0  # seconds that one is put off: a rush may last, and nobody starves
+LONGEST = 2.0  # seconds that one is put off: a rush may last, and nobody starves
 
 
 class Rush:
