@@ -13,8 +13,9 @@ import logging
 import secrets
 import sqlite3
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, FrozenSet, Generic, List, Optional, Sequence, Tuple, TypeVar
 
 from jd.clock import Clock
 from jd.errors import DamagedFile, JdError, StorageError
@@ -31,9 +32,9 @@ from jd.server.store.fleet import failing, presence, workers
 from jd.server.store.operators import batches, options, signins
 from jd.server.store.policy import Policy
 from jd.server.store.queue import elsewhere, lease, overrun, retry
-from jd.server.store.transaction import Happened, Transaction, remove_superseded
+from jd.server.store.transaction import Happened, Transaction, remove_superseded, together
 from jd.storage import damage, filemodes
-from jd.storage.database import READ_SECONDS, Deliver, Task, at_once
+from jd.storage.database import READ_SECONDS, Answer, Deliver, Promise, Task, at_once
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.serverlock import AlreadyServed, ServerLock
 from jd.threads import Reported
@@ -79,7 +80,9 @@ class Experiment:
         self._kept = kept
         self._listeners: List[Callable[[Happened], None]] = [self.values.told]
         self._gathering: Optional[Gathering] = None
+        self._deliver: Deliver = self._give_now  # to who awaits it in the loop
         self._telling = Reported("not everybody was told what was written", log.error)
+        self._removing = Reported("files that are not needed any more were not removed", log.error)
         try:
             self._make(workspace)
             self.exposed = [directory for directory in (self.directory, self.meta_dir)
@@ -155,39 +158,36 @@ class Experiment:
         What it says has happened is told to those who wait for it, after the commit and before this
         returns; also where the one that awaits it is cancelled while it is being written.
         """
-        answer, written = self._queue(operation, repeats)
+        asked: _Asked[T] = self._queue(operation, repeats)
         try:
-            return await answer
+            return await asked.answer
         except asyncio.CancelledError:
-            if answer.done() and not answer.cancelled() and answer.exception() is None:
-                self._unheard(written.result()[1])
+            if asked.happened is not None:
+                self._unheard(asked.happened)
             raise
         finally:
-            written.cancel()  # where nobody waits any more, and it has not begun
+            asked.given_up = True
 
     def queue(self, operation: Callable[[Transaction], T], *, repeats: bool = False) -> "asyncio.Future[T]":
         """`write`, which has its place before whatever this loop writes next as soon as this returns."""
-        return self._queue(operation, repeats)[0]
+        return self._queue(operation, repeats).answer
 
-    def _queue(self, operation: Callable[[Transaction], T], repeats: bool
-               ) -> "Tuple[asyncio.Future[T], Future[Tuple[T, Happened]]]":
+    def _queue(self, operation: Callable[[Transaction], T], repeats: bool) -> "_Asked[T]":
         loop = asyncio.get_running_loop()
-        answer: "asyncio.Future[T]" = loop.create_future()
         gathering = self._gathered_in(loop)
-        task = self._task(operation, gathering.deliver, repeats)
-        task.future.add_done_callback(lambda done: self._committed(done, answer))
-        gathering.add(task)
-        return answer, task.future
+        asked: _Asked[T] = _Asked(loop.create_future(), self._unheard)
+        gathering.add(self._task(operation, asked, self._deliver, repeats))
+        return asked
 
     def write_now(self, operation: Callable[[Transaction], T]) -> T:
         """`write`, waiting for it in this thread, which is not the loop's. Nobody is told of it."""
-        task = self._task(operation)
-        self.database.enter([task])
-        value: T = task.future.result()[0]
-        return value
+        written: "Future[Tuple[T, Happened]]" = Future()
+        self.database.enter([self._task(operation, written, self._give_now)])
+        return written.result()[0]
 
     def on_commit(self, told: Callable[[Happened], None]) -> None:
-        """Have `told` called in the loop with what has happened, after each `write`. It must be quick."""
+        """Have `told` called in the loop after each commit, with what has happened by all that was written in
+        it. It must be quick."""
         self._listeners.append(told)
 
     async def read(self, operation: Callable[[sqlite3.Connection], T], *,
@@ -236,9 +236,10 @@ class Experiment:
             if self._gathering is not None:
                 self._gathering.flush()
             self._gathering = Gathering(loop, self.database)
+            self._deliver = partial(self._give_later, self._gathering.back)
         return self._gathering
 
-    def _task(self, operation: Callable[[Transaction], T], deliver: Deliver = at_once,
+    def _task(self, operation: Callable[[Transaction], T], promise: Promise, deliver: Deliver,
               repeats: bool = False) -> Task:
         begun: List[Transaction] = []
 
@@ -254,42 +255,46 @@ class Experiment:
             for t in begun:
                 t.undone(db)
 
-        return Task(run, Future(), self._written, undone, deliver, _settle, repeats)
+        return Task(run, promise, undone, deliver, _settle, repeats)
 
-    def _written(self, done: Tuple[Any, Happened]) -> None:
-        """What is done in the writer's thread after a commit."""
-        happened = done[1]
-        remove_superseded(happened)
+    def _followed(self, answers: List[Answer]) -> Optional[Happened]:
+        """Do what is done after a commit in the thread that writes. Returns what has happened by it, None if
+        all of it was undone."""
+        kept = [answer.value[1] for answer in answers if answer.problem is None]
+        if not kept:
+            return None
+        happened = together(kept)
+        with self._removing:
+            remove_superseded(happened)
         if happened.clock_offset is not None:
             self._offset = happened.clock_offset
+        return happened
 
-    def _committed(self, written: "Future[Tuple[Any, Happened]]", answer: "asyncio.Future[Any]") -> None:
-        """An operation has come to its end: tell what has happened, if it was not undone, and then the one
-        that awaits it."""
-        if written.cancelled():
-            return
-        problem = written.exception()
-        if problem is not None:
-            if not answer.done():
-                answer.set_exception(problem)
-            return
-        value, happened = written.result()
-        self.policy = self.policy._replace(**happened.settings)
+    def _give_now(self, answers: List[Answer]) -> None:
+        self._followed(answers)
+        at_once(answers)
+
+    def _give_later(self, back: inloop.InTurn, answers: List[Answer]) -> None:
+        back(partial(self._committed, self._followed(answers), answers))
+
+    def _committed(self, happened: Optional[Happened], answers: List[Answer]) -> None:
+        """Tell what has happened, and then those who await it."""
+        if happened is not None:
+            self._tell(happened)
+        at_once(answers)
+
+    def _tell(self, happened: Happened) -> None:
+        if happened.settings:
+            self.policy = self.policy._replace(**happened.settings)
         for told in self._listeners:
             with self._telling:  # each of the others hears of it all the same
                 told(happened)
-        if not answer.done():
-            answer.set_result(value)
-        elif answer.cancelled():
-            self._unheard(happened)
 
     def _unheard(self, happened: Happened) -> None:
         """Nobody has heard what was written. A worker that was given a job by it may have sent a newer
         heartbeat, which is held: that one is to tell."""
         if happened.given is not None:
-            for told in self._listeners:
-                with self._telling:
-                    told(Happened(commanded=[happened.given]))
+            self._tell(Happened(commanded=[happened.given]))
 
     def _make(self, workspace: Path) -> None:
         """The directories, where they are not there. Whoever puts a token or a queue of jobs into them
@@ -320,6 +325,32 @@ class Experiment:
         except OSError as error:
             raise StorageError("cannot lock %s: %s" % (self.meta_dir / "server.lock", error.strerror),
                                "choose another --workspace_path") from error
+
+
+class _Asked(Generic[T]):
+    """The promise to who awaits `answer` in a loop. An operation of whom has `given_up` before is not begun;
+    `happened` is known with the answer, and goes to `unheard` where nobody takes that any more."""
+
+    def __init__(self, answer: "asyncio.Future[T]", unheard: Callable[[Happened], None]) -> None:
+        self.answer = answer
+        self.happened: Optional[Happened] = None
+        self.given_up = False
+        self._unheard = unheard
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return not self.given_up
+
+    def set_result(self, done: Tuple[T, Happened]) -> None:
+        value, happened = done
+        if self.answer.done():
+            self._unheard(happened)
+        else:
+            self.happened = happened
+            self.answer.set_result(value)
+
+    def set_exception(self, problem: Optional[BaseException]) -> None:
+        if problem is not None and not self.answer.done():
+            self.answer.set_exception(problem)
 
 
 def _log(text: str) -> None:

@@ -11,18 +11,18 @@ from typing import List
 
 from jd.errors import StorageError
 from jd.net.serving import inloop
-from jd.storage.database import MAX_GROUP, Database, Deliver, Task
+from jd.storage.database import MAX_GROUP, Database, Task
 
 LONGEST = 0.02  # seconds that an operation waits for others, where each turn brings one
 
 
 class Gathering:
-    """Between one event loop and the thread that writes. All but `flush` and `deliver` is for the loop's
-    thread; `deliver` brings answers from any, those of one commit in a turn of the loop."""
+    """Between one event loop and the thread that writes. All but `flush` and `back` is for the loop's thread;
+    `back` has the answers of a commit given in a turn of the loop, from any."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         self.loop = loop
-        self.deliver: Deliver = inloop.InTurn(loop)
+        self.back = inloop.InTurn(loop)
         self._database = database
         self._tasks: List[Task] = []
         self._since = 0.0
@@ -48,5 +48,5 @@ class Gathering:
                 self._database.enter(tasks)
         except StorageError as error:
             for task in tasks:
-                if task.future.set_running_or_notify_cancel():
-                    task.future.set_exception(error)
+                if task.promise.set_running_or_notify_cancel():
+                    task.promise.set_exception(error)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Ty
 
 from jd.errors import StorageError
 from jd.net.serving import inloop
-from jd.storage.database import Database, Deliver, at_once
+from jd.storage.database import Database
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -31,7 +31,7 @@ class LookUps:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._deliver: Deliver = at_once
+        self._deliver: Optional[inloop.InTurn] = None
         self._asked: List[_Asked] = []
 
     def ask(self, operation: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
@@ -65,6 +65,7 @@ class LookUps:
                 one.answer.set_exception(error)
             return
         deliver = self._deliver
+        assert deliver is not None
         found.add_done_callback(lambda done: deliver(partial(self._give, asked, done)))
 
     def _give(self, asked: List[_Asked], found: "Future[List[Any]]") -> None:

@@ -14,9 +14,8 @@ import sqlite3
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Protocol, Sequence, TypeVar
 
 from jd import shortage, threads
 from jd.errors import DamagedFile, StorageError
@@ -71,35 +70,55 @@ def extracted(text: Optional[str], path: str) -> Any:
     return found
 
 
+class Promise(Protocol):
+    """Who waits for an operation: a Future of `concurrent.futures`, or what is told the same."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Whether anybody still waits: the operation begins now."""
+
+    def set_result(self, result: Any) -> None:
+        """What it returned is durable."""
+
+    def set_exception(self, exception: Optional[BaseException]) -> None:
+        """Nothing of it is kept."""
+
+
+class Answer(NamedTuple):
+    """What has become of an operation: its value, or the exception in `problem`."""
+
+    promise: Promise
+    value: Any
+    problem: Optional[BaseException]
+
+    def give(self) -> None:
+        """Tell who waits for it."""
+        if self.problem is None:
+            self.promise.set_result(self.value)
+        else:
+            self.promise.set_exception(self.problem)
+
+
+def at_once(answers: List[Answer]) -> None:
+    """A `deliver` that gives answers where they become known, in the thread that writes."""
+    for answer in answers:
+        answer.give()
+
+
 # Writes what operations of one commit have in common, given what each of them has returned.
 Settle = Callable[[sqlite3.Connection, List[Any]], None]
-# Calls what it is given, maybe in another thread.
-Deliver = Callable[[Callable[[], None]], None]
-
-
-def at_once(answer: Callable[[], None]) -> None:
-    """A `deliver` that sets Futures where they become known, in the thread that writes."""
-    answer()
+# Has these answers of one commit given, maybe in another thread.
+Deliver = Callable[[List[Answer]], None]
 
 
 class Task(NamedTuple):
-    """An operation that is to be written, with its Future and what `Database.write` takes besides."""
+    """An operation that is to be written, with who waits for it and what `Database.write` takes besides."""
 
     operation: Operation[Any]
-    future: "Future[Any]"
-    then: Optional[Callable[[Any], None]] = None
+    promise: Promise
     undone: Optional[Callable[[sqlite3.Connection], None]] = None
     deliver: Deliver = at_once
     settle: Optional[Settle] = None
     repeats: bool = False
-
-
-class _Answer(NamedTuple):
-    """What becomes of a task: its value, or the exception in `problem`."""
-
-    task: Task
-    value: Any
-    problem: Optional[BaseException]
 
 
 def prepare(connection: sqlite3.Connection) -> None:
@@ -150,24 +169,24 @@ class Database:
             self._writer_connection.close()
             raise
 
-    def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None,
+    def write(self, operation: Operation[T],
               undone: Optional[Callable[[sqlite3.Connection], None]] = None,
               deliver: Deliver = at_once, settle: Optional[Settle] = None,
               repeats: bool = False) -> "Future[T]":
         """Queue an operation that changes something; the Future is done when it is durable.
 
-        `then` is called with the result between the two, in the thread that writes; and `undone` with a
-        connection to read, maybe twice, where the operation began and nothing of it is kept. Neither must
-        raise. To each `deliver` is given, once for each commit, what sets the Futures that are to be set by
-        it: an event loop is woken once for all of them. Each `settle` is called once for each commit, in
-        front of it, with what those have returned that have it; what it raises undoes them all.
+        `undone` is called with a connection to read, maybe twice, where the operation began and nothing of it
+        is kept. Each `deliver` is called once for each commit, in the thread that writes, with all answers
+        that it is to give: an event loop is woken once for all of them. Neither must raise. Each `settle` is
+        called once for each commit, in front of it, with what those have returned that have it; what it
+        raises undoes them all.
 
         An operation that `repeats` may be called once more after it was undone. Where all of a commit do,
         none has a savepoint, for which SQLite copies each page that changes; if one fails, all are run once
         more, each with its own.
         """
         future: "Future[T]" = Future()
-        self.enter([Task(operation, future, then, undone, deliver, settle, repeats)])
+        self.enter([Task(operation, future, undone, deliver, settle, repeats)])
         return future
 
     def enter(self, tasks: Sequence[Task]) -> None:
@@ -303,7 +322,7 @@ class Database:
     def _write_group(self, tasks: List[Task]) -> None:
         connection = self._writer_connection
         # Whoever gave up waiting before it began need not have it done.
-        group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+        group = [task for task in tasks if task.promise.set_running_or_notify_cancel()]
         if not group:
             return
         begun: List[Task] = []
@@ -314,7 +333,7 @@ class Database:
                 answers = (self._run_all(connection, group, begun, len(group) > 1 and not small)
                            or self._run_all(connection, group, begun, True))
                 if connection.in_transaction:
-                    _settle(connection, answers)
+                    _settle(connection, group, answers)
             if connection.in_transaction:
                 killpoint("database.before-commit")
                 connection.execute("COMMIT")
@@ -324,15 +343,13 @@ class Database:
             # thread goes on: nobody would get an answer any more.
             self._undo_all(connection, begun)
             failure = self._storage_error(error)
-            answers = [_Answer(task, None, failure) for task in group]
-        together: Dict[Deliver, List[_Answer]] = {}
-        for answer in answers:
-            if answer.problem is None and answer.task.then is not None:
-                with self._following:
-                    answer.task.then(answer.value)
-            together.setdefault(answer.task.deliver, []).append(answer)
+            answers = [Answer(task.promise, None, failure) for task in group]
+        together: Dict[Deliver, List[Answer]] = {}
+        for task, answer in zip(group, answers):
+            together.setdefault(task.deliver, []).append(answer)
         for deliver, some in together.items():
-            deliver(partial(_give, some))
+            with self._following:
+                deliver(some)
 
     @staticmethod
     def _roll_back(connection: sqlite3.Connection) -> None:
@@ -353,10 +370,10 @@ class Database:
                 task.undone(connection)
 
     def _run_all(self, connection: sqlite3.Connection, group: List[Task], begun: List[Task],
-                 apart: bool) -> List[_Answer]:
+                 apart: bool) -> List[Answer]:
         """Run the operations of a group, each in a savepoint where they are to be undone `apart`. Without
         answers one of several has failed that have none, and all were undone."""
-        answers: List[_Answer] = []
+        answers: List[Answer] = []
         connection.execute("BEGIN IMMEDIATE")
         for task in group:
             begun.append(task)
@@ -368,7 +385,7 @@ class Database:
             answers.append(answer)
         return answers
 
-    def _run(self, connection: sqlite3.Connection, task: Task, apart: bool) -> _Answer:
+    def _run(self, connection: sqlite3.Connection, task: Task, apart: bool) -> Answer:
         """Run one operation; a failed statement is the operation's own failure.
 
         A full disk or an I/O error may make SQLite end the whole transaction: that is the
@@ -386,11 +403,11 @@ class Database:
                 self._undo(connection, task)  # before the next one does the same
                 connection.execute("RELEASE operation")
             if damage.is_of_disk(error) or isinstance(error, damage.ERRORS) and damage.is_damage(error):
-                return _Answer(task, None, self._storage_error(error))
-            return _Answer(task, None, error)
+                return Answer(task.promise, None, self._storage_error(error))
+            return Answer(task.promise, None, error)
         if apart:
             connection.execute("RELEASE operation")
-        return _Answer(task, value, None)
+        return Answer(task.promise, value, None)
 
     def _storage_error(self, error: Exception) -> StorageError:
         if damage.is_damage(error):
@@ -399,19 +416,10 @@ class Database:
         return StorageError("database %s: %s" % (self.path, why), shortage.of_files() or "")
 
 
-def _settle(connection: sqlite3.Connection, answers: List[_Answer]) -> None:
+def _settle(connection: sqlite3.Connection, group: List[Task], answers: List[Answer]) -> None:
     together: Dict[Settle, List[Any]] = {}
-    for task, value, problem in answers:
-        if problem is None and task.settle is not None:
-            together.setdefault(task.settle, []).append(value)
+    for task, answer in zip(group, answers):
+        if answer.problem is None and task.settle is not None:
+            together.setdefault(task.settle, []).append(answer.value)
     for settle, values in together.items():
         settle(connection, values)
-
-
-def _give(answers: List[_Answer]) -> None:
-    """Whoever awaits these operations hears how they have ended."""
-    for task, value, problem in answers:
-        if problem is None:
-            task.future.set_result(value)
-        else:
-            task.future.set_exception(problem)

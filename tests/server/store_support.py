@@ -21,7 +21,7 @@ from jd.server.store.queue import ending, jobs
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import conditions, scanning
 from jd.server.store.transaction import Happened, Transaction, remove_superseded
-from jd.storage.database import Database
+from jd.storage.database import Answer, Database, at_once
 
 T = TypeVar("T")
 
@@ -68,7 +68,11 @@ class Desk:
             t = self.transaction(db)
             return operation(t), t.happened
 
-        return self.database.write(run, lambda _: remove_superseded(self.happened), settle=_settle)
+        return self.database.write(run, deliver=self._give, settle=_settle)
+
+    def _give(self, answers: List[Answer]) -> None:
+        remove_superseded(self.happened)
+        at_once(answers)
 
     def transaction(self, db: sqlite3.Connection) -> Transaction:
         t = Transaction(db, self.now, self.policy, aftermath.follow)

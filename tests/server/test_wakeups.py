@@ -157,6 +157,22 @@ def test_nobody_hears_of_what_was_undone(run: Run) -> None:
     run(scenario)
 
 
+def test_what_was_written_together_is_told_once(run: Run) -> None:
+    def told(number: int) -> Callable[[Transaction], int]:
+        def operation(t: Transaction) -> int:
+            t.happened.pending += 1
+            t.happened.commanded.append("w%d" % number)
+            return number
+        return operation
+
+    async def scenario(bench: Bench) -> None:
+        heard = listening(bench)
+        several = [bench.experiment.write(told(number)) for number in range(3)]
+        assert await asyncio.gather(*several) == [0, 1, 2]
+        assert [(one.pending, one.commanded) for one in heard] == [(3, ["w0", "w1", "w2"])]
+    run(scenario)
+
+
 def test_what_was_written_is_told_although_who_asked_for_it_has_gone(run: Run) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -13,7 +13,7 @@ from jd.errors import StorageError
 from jd.files import filesystems
 from jd.server.store.schema import MIGRATIONS
 from jd.storage import database
-from jd.storage.database import Database, add_json, extracted
+from jd.storage.database import Answer, Database, add_json, at_once, extracted
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_nothing_is_written_into_the_directory_for_temporary_files(db: Database)
 
 
 def test_what_was_committed_together_is_delivered_together(db: Database) -> None:
-    given: List[Callable[[], None]] = []
+    given: List[List[Answer]] = []
     deliver = given.append
     with writer_held(db):
         several = [db.write(put(str(number), "1"), deliver=deliver) for number in range(3)]
@@ -216,7 +216,7 @@ def test_what_was_committed_together_is_delivered_together(db: Database) -> None
         last = db.write(put("last", "1"))
     last.result(10)
     assert len(given) == 1 and not any(future.done() for future in (*several, clash))
-    given[0]()
+    at_once(given[0])
     assert all(future.done() for future in several)
     assert isinstance(clash.exception(0), sqlite3.IntegrityError)
 

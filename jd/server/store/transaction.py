@@ -10,7 +10,7 @@ import os
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from jd.killpoint import killpoint
 from jd.server.store.policy import Policy
@@ -53,6 +53,26 @@ class Happened:
     over: bool = False  # a job has ended that does not come back
     given: Optional[str] = None  # the worker that was given a job
     clock_offset: Optional[float] = None  # by which times are counted from now on, where it has changed
+
+
+def together(several: Sequence[Happened]) -> Happened:
+    """What some operations of one commit have caused, as far as it is told after it."""
+    if len(several) == 1:
+        return several[0]
+    total = Happened()
+    for one in several:
+        total.pending += one.pending
+        total.commanded += one.commanded
+        total.taken_away += one.taken_away
+        total.nothing_left |= one.nothing_left
+        total.said += one.said
+        total.untold |= one.untold
+        total.superseded += one.superseded
+        total.settings.update(one.settings)
+        total.values_follow |= one.values_follow
+        if one.clock_offset is not None:
+            total.clock_offset = one.clock_offset
+    return total
 
 
 def remove_superseded(happened: Happened) -> None:
