@@ -46,9 +46,9 @@ def test_a_result_and_the_next_claim_take_few_statements_and_one_commit(desk: De
     before = counting.total_changes
     answer = desk.write(lambda t: workers.heartbeat(t, beats.pop()))
     assert answer.reply.job is not None
-    assert len(counting.statements) <= 26, "\n".join(counting.statements)
+    assert len(counting.statements) <= 25, "\n".join(counting.statements)
     # Rows, those that triggers change as well; one of them is a sample, which is kept once in a minute.
-    assert counting.total_changes - before <= 24
+    assert counting.total_changes - before <= 23
     assert counting.statements.count("COMMIT") == 1  # as many times the disk is waited for
 
     begun, all_there = threading.Event(), threading.Event()
@@ -68,8 +68,8 @@ def test_a_result_and_the_next_claim_take_few_statements_and_one_commit(desk: De
     assert all(future.result(60)[0].reply.job is not None for future in together)
     assert counting.statements.count("COMMIT") == 2  # that of whom they waited for, and theirs
     # What is counted once for all of them does not stand in their way one by one.
-    assert len(counting.statements) <= 18 * count + 12, "\n".join(counting.statements)
-    assert counting.total_changes - before <= 10 * count + 12
+    assert len(counting.statements) <= 17 * count + 12, "\n".join(counting.statements)
+    assert counting.total_changes - before <= 9 * count + 12
 
 
 def test_jobs_are_made_by_few_statements(desk: Desk) -> None:

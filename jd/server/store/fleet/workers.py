@@ -159,11 +159,13 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
             attempts.follow(t, beat.current_job_id, beat.attempt, last)
     # What came of a result may be a command for this very worker.
     known = standing if beat.session is not None and not beat.leave and not t.happened.commanded else None
-    found = answer(t, beat, timeleft.limit_of(beat, t.now), known)
-    if found.reply.job is None and standing.current_job_id != beat.current_job_id:
+    found = _answered(t, beat, timeleft.limit_of(beat, t.now), known)
+    job_id = beat.current_job_id if found.reply.job is None else found.reply.job.job_id
+    if job_id != standing.current_job_id:
         t.happened.workers_changed = True
-        t.db.execute("UPDATE workers SET current_job_id = ? WHERE worker_id = ?",
-                     (beat.current_job_id, beat.worker_id))
+    # In one statement, which each heartbeat takes; no trigger looks at these columns.
+    t.db.execute("UPDATE workers SET system_metrics = ?, last_seen = ?, current_job_id = ?"
+                 " WHERE worker_id = ?", (metrics, t.now, None if beat.leave else job_id, beat.worker_id))
     if beat.session is None:
         presence.answered(t, beat, found.reply)
     if retry is None:
@@ -172,10 +174,19 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     return Answer(replace(found.reply, finished_retry=retry), False)
 
 
-def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit],
-           standing: Optional[Standing] = None) -> Answer:
-    """What a worker is told now whose heartbeat was taken in: what `assign` says, and to who is
+def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit]) -> Answer:
+    """What a worker is told now whose heartbeat was taken in before: what `assign` says, and to who is
     idle and gets no job whether one may still come. Who would leave then is told at once."""
+    found = _answered(t, beat, limit)
+    if found.reply.job is not None:
+        t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
+                     (found.reply.job.job_id, t.now, beat.worker_id))
+    return found
+
+
+def _answered(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit],
+              standing: Optional[Standing] = None) -> Answer:
+    """`answer`; that the worker has the job is still to be written."""
     found = assign(t, beat.worker_id, beat.session, limit, standing, beat.prefetch)
     if beat.reported_status != p.IDLE or found.reply.job is not None:
         return found
@@ -191,7 +202,7 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
            limit: Optional[timeleft.Limit] = None, standing: Optional[Standing] = None,
            prefetch: int = 0) -> Answer:
     """What the worker is told now, and a job if it may have one, with up to `prefetch` more; `standing` is
-    how it stands, where the caller knows.
+    how it stands, where the caller knows. That it has the job is for the caller to write to its row.
 
     A job is handed out only to an active worker that is idle, is to run and has no command
     pending (docs/protocol.md); what its session holds already is handed out again, and nothing else.
@@ -212,8 +223,6 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
     if given:
         t.happened.given = worker_id
         t.happened.workers_changed = True
-        t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
-                     (given[0].assignment.job_id, t.now, worker_id))
     return _told(t.db, standing, session, t.policy, p90, given)
 
 
@@ -272,7 +281,8 @@ def _metrics(beat: messages.Heartbeat) -> str:
 
 
 def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optional[str]) -> Standing:
-    """Write down what a worker says of itself, and take in its acknowledgement."""
+    """Write down what a worker says of itself, but for its figures and its job, which follow, and take in its
+    acknowledgement."""
     minute = int(t.now // 60)
     known = _worker(t.db, beat.worker_id, minute)
     if known is None or known.sampled_at is None or known.sampled_at // 60 != minute:
@@ -307,8 +317,6 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
         worker_history.add_line(t, beat.worker_id, "heard of again", "worker")
     # Of one that is idle the last job stands there until it is told its next one: it changes once.
     job_id = known.current_job_id if beat.reported_status == p.IDLE else beat.current_job_id
-    t.db.execute("UPDATE workers SET system_metrics = ?, last_seen = ? WHERE worker_id = ?",
-                 (metrics, t.now, beat.worker_id))
     has = share.told(beat, known.has)
     row = (beat.session, beat.reported_status, job_id, state, version, applied,
            *(_Progress() if anew else _progress(known, beat, t.now)), *has)
