@@ -39,8 +39,9 @@ def next_job(db: sqlite3.Connection, kinds: needs.Kinds = (None,),
 def _in_order(db: sqlite3.Connection, kinds: needs.Kinds,
               others: Optional[elsewhere.Elsewhere]) -> Iterator[Waiting]:
     """The PENDING jobs of these kinds in the order in which they go out, without those for others."""
-    return heapq.merge(*[_of_kind(db, kind, others) for kind in kinds],
-                       key=lambda job: (-job.priority, job.id))
+    several = [_of_kind(db, kind, others) for kind in kinds]
+    return several[0] if len(several) == 1 else heapq.merge(
+        *several, key=lambda job: (-job.priority, job.id))
 
 
 def _of_kind(db: sqlite3.Connection, kind: Optional[int],
