@@ -1,7 +1,8 @@
-"""The messages between a worker and its server, as dataclasses.
+"""The messages between a worker and its server, as dataclasses and tuples with names.
 
-A message is a dict only on the wire: `from_json` turns one into a dataclass and raises ProtocolError
-for what is missing or of the wrong type; `to_json` is the way back. `docs/protocol.md` describes each.
+A message is a dict only on the wire: `from_json` reads one and raises ProtocolError for what is missing or of
+the wrong type; `to_json` is the way back. `docs/protocol.md` describes each. What every heartbeat needs is a
+tuple: to make a frozen dataclass of so many fields takes several times as long.
 """
 
 from dataclasses import dataclass, field
@@ -121,11 +122,11 @@ class Result:
     def from_json(cls, body: Mapping[str, Any]) -> "Result":
         status = take_word(body, "status", (DONE, ABORTED))
         verdict = take(body, "verdict", str, None)
-        if verdict is not None:
+        if verdict is not None and (verdict not in REPORTED_VERDICTS
+                                    or (verdict == VERDICT_DONE) != (status == DONE)):
             allowed = [v for v in REPORTED_VERDICTS if (v == VERDICT_DONE) == (status == DONE)]
-            if verdict not in allowed:
-                raise ProtocolError("verdict of a job that is %s must be one of %s, not %s" % (
-                    status, ", ".join(allowed), shown(verdict)))
+            raise ProtocolError("verdict of a job that is %s must be one of %s, not %s" % (
+                status, ", ".join(allowed), shown(verdict)))
         exit_code = take(body, "exit_code", int, None)
         if exit_code is not None and abs(exit_code) >= 2 ** 31:
             raise ProtocolError("exit_code is out of range: %s" % shown(exit_code))
@@ -262,8 +263,7 @@ def only(fields: FrozenSet[str], message: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in message.items() if name in fields}
 
 
-@dataclass(frozen=True)
-class Heartbeat:
+class Heartbeat(NamedTuple):
     """What a worker says of itself: the body of `POST /worker/heartbeat`.
 
     `wait` is in seconds, and so is `time_left`: how long until the scheduler ends the worker.
@@ -282,7 +282,7 @@ class Heartbeat:
     reported_status: str = IDLE
     current_job_id: Optional[int] = None
     applied_version: int = 0
-    system_metrics: Dict[str, Any] = field(default_factory=dict)
+    system_metrics: Mapping[str, Any] = {}
     jd_worker_version: str = ""
     session: Optional[str] = None
     attempt: Optional[int] = None
@@ -345,7 +345,7 @@ class Heartbeat:
         )
 
     def to_json(self) -> Dict[str, Any]:
-        message = _without_none(dict(self.__dict__))
+        message = _without_none(self._asdict())
         message["current_job_id"] = self.current_job_id  # the base protocol sends null
         if self.finished is not None:
             message["finished"] = self.finished.to_json()
@@ -362,8 +362,7 @@ class Heartbeat:
         return message
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(NamedTuple):
     """A job handed to a worker. `attempt` is None from a server that knows only the base.
 
     `min_time` and `timeout` are in seconds, as its sweep says: what the job needs, and how long its script
@@ -406,8 +405,7 @@ class Retry:
         return cls(take_number(body, name)) if name in body else None
 
 
-@dataclass(frozen=True)
-class HeartbeatReply:
+class HeartbeatReply(NamedTuple):
     """What the server answers a heartbeat. Intervals are in seconds.
 
     `server_id` names the data that the server keeps: results that waited on disk are delivered
@@ -438,12 +436,16 @@ class HeartbeatReply:
     empty: Optional[bool] = None
     finished_retry: Optional[Retry] = None
     lease: Optional[float] = None
-    checkpoint_key: Optional[str] = field(default=None, repr=False)
+    checkpoint_key: Optional[str] = None
     paused_because: Optional[str] = None
     control_chunk: Optional[int] = None
     status_retry_count: Optional[int] = None
     log_wanted: Optional[bool] = None
     prefetched: Tuple[Assignment, ...] = ()
+
+    def __repr__(self) -> str:
+        return "HeartbeatReply(%s)" % ", ".join(
+            "%s=%r" % (name, value) for name, value in self._asdict().items() if name != "checkpoint_key")
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":

@@ -1,7 +1,6 @@
 """What workers are told, and how far it is."""
 
 import sqlite3
-from dataclasses import replace
 from typing import Any, Callable, Dict, List, cast
 
 import pytest
@@ -194,7 +193,7 @@ def test_who_is_told_the_same_is_given_the_same_answer(desk: Desk, tell: Tell) -
     beats = [messages.Heartbeat("w%d" % number, session="s%d" % number) for number in range(4)]
     desk.write(lambda t: [workers.heartbeat(t, beat) for beat in beats])
     tell(p.PAUSE, "w0", "w1", "w3")
-    beats[3] = replace(beats[3], session="another")
+    beats[3] = beats[3]._replace(session="another")
     first, second, third, last = desk.read(lambda db: workers.told(db, beats, Policy()))
     assert first is second and first.reply.desired_state == "pause" and not first.may_wait
     assert third.reply.desired_state == "run" and third.may_wait

@@ -5,8 +5,7 @@ one that is known is not parsed, and nothing is let through that the parser woul
 a Content-Length that is the last field may be others, as bodies differ.
 """
 
-from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 Headers = Dict[str, str]
 """Field values by lower-case name, decoded as ISO 8859-1; those of a repeated field are joined."""
@@ -18,8 +17,7 @@ END = b"\r\n\r\n"
 _LENGTH = b"\r\nContent-Length: "
 
 
-@dataclass(frozen=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """Request line and header section, checked.
 
     `target` starts with a slash, or is `*`. `content_length` is None for a chunked body.

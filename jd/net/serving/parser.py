@@ -61,8 +61,7 @@ class ParserLimits(NamedTuple):
     trailer_bytes: int = 8 * 1024
 
 
-@dataclass(frozen=True)
-class BodyChunk:
+class BodyChunk(NamedTuple):
     """The next bytes of the body, never empty."""
 
     data: bytes

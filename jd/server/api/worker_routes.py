@@ -6,7 +6,6 @@ Handlers convert JSON once, run one operation of the store, and never block.
 import asyncio
 import functools
 import sqlite3
-from dataclasses import replace
 from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -92,10 +91,10 @@ class WorkerRoutes:
         reply = answer.reply
         followed = beat.session is not None and self._room.logs.watched(beat.worker_id)
         if followed:
-            reply = replace(reply, log_wanted=True)
+            reply = reply._replace(log_wanted=True)
         if not idle and beat.wait is not None and (
                 followed or self._room.watching.watched(beat.current_job_id)):
-            reply = replace(reply, interval=min(p.WATCHED_INTERVAL, reply.interval))
+            reply = reply._replace(interval=min(p.WATCHED_INTERVAL, reply.interval))
         body = (_body if reply.job is not None else _same_body)(
             reply, experiment.server_id, self._access.checkpoint_key if caller.local else None)
         # Of those that were woken together, who has heard waits for the others.

@@ -6,7 +6,6 @@ a result, which is lost then.
 """
 
 import re
-from dataclasses import replace
 
 from jd.messages import HeartbeatReply
 
@@ -22,4 +21,4 @@ def tuned(reply: HeartbeatReply, version: str) -> HeartbeatReply:
     found = _VERSION.match(version)
     if found is None or (int(found.group(1)), int(found.group(2))) < _SINCE:
         return reply
-    return replace(reply, control_chunk=CONTROL_CHUNK, status_retry_count=STATUS_RETRIES)
+    return reply._replace(control_chunk=CONTROL_CHUNK, status_retry_count=STATUS_RETRIES)

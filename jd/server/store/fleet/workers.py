@@ -12,7 +12,6 @@ import functools
 import json
 import math
 import sqlite3
-from dataclasses import replace
 from typing import Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import messages
@@ -171,7 +170,7 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     if retry is None:
         return found
     # Whoever waits for it at a terminal hears it at once.
-    return Answer(replace(found.reply, finished_retry=retry), False)
+    return Answer(found.reply._replace(finished_retry=retry), False)
 
 
 def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit]) -> Answer:
@@ -192,8 +191,8 @@ def _answered(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft
         return found
     empty = not jobs.work_is_left(t.db)
     if t.policy.paused and found.reply.paused_because is None:
-        found = found._replace(reply=replace(found.reply, paused_because=paused_because(t.db)))
-    return Answer(replace(found.reply, empty=empty),
+        found = found._replace(reply=found.reply._replace(paused_because=paused_because(t.db)))
+    return Answer(found.reply._replace(empty=empty),
                   found.may_wait and not (empty and beat.exit_when_empty),
                   not empty and not t.policy.paused and jobs.waits(t.db))
 
@@ -219,7 +218,7 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
             claim.several(t, worker_id, session, limit, prefetch))
     except timeleft.NothingFits as error:
         found = _told(t.db, standing, session, t.policy, p90)
-        return Answer(replace(found.reply, needs=error.needs), False)
+        return Answer(found.reply._replace(needs=error.needs), False)
     if given:
         t.happened.given = worker_id
         t.happened.workers_changed = True

@@ -7,7 +7,6 @@ stays as it is, and so does `${job_dir}`, which is of a shell or a configuration
 """
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
@@ -23,7 +22,7 @@ def filled(assignment: Assignment, experiment: str, job_dir: Path) -> Assignment
     A server of the base protocol counts no attempts: there each is the first.
     """
     values = _values(assignment, experiment, job_dir)
-    return replace(assignment, parameters={
+    return assignment._replace(parameters={
         name: _filled(value, values) for name, value in assignment.parameters.items()})
 
 
