@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import List
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -60,6 +60,22 @@ def test_nobody_starves_in_a_rush_that_does_not_end(monkeypatch: pytest.MonkeyPa
     run(scene())
 
 
+def test_nobody_starves_where_a_rush_ends_and_begins_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        made, loop = begun(FEW + 1), asyncio.get_running_loop()
+        gone = put_off(made, 2 * AT_ONCE)
+
+        def turn() -> None:
+            if len(gone) < 2 * AT_ONCE:
+                loop.call_soon(turn)  # before the next look
+                made.end()
+                made.begin()
+        turn()
+        await until(lambda: len(gone) == 2 * AT_ONCE)
+    monkeypatch.setattr(rush, "LONGEST", 0.0)
+    run(scene())
+
+
 def test_a_rush_lasts_while_more_are_about_to_be_told() -> None:
     async def scene() -> None:
         made = Rush()
@@ -99,16 +115,23 @@ def routes() -> Router:
     return router
 
 
+def both_sides(tls: bool) -> Tuple[Optional[ssl.SSLContext], Dict[str, Any]]:
+    """What a server is given, and what a client."""
+    if not tls:
+        return None, {}
+    trust = ssl.create_default_context(cafile=str(BOTH))
+    trust.check_hostname = False
+    return server_context(BOTH, BOTH), {"ssl": trust}
+
+
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_client_that_was_answered_waits_and_others_do_not(at_once: bool, tls: bool) -> None:
     """Also where its next request had come before it was answered."""
     async def scene() -> None:
         made = begun(FEW + 1)
-        trust = ssl.create_default_context(cafile=str(BOTH))
-        trust.check_hostname = False
-        options = {"ssl": trust} if tls else {}
-        async with serving(routes(), Limits(), server_context(BOTH, BOTH) if tls else None, made) as site:
+        context, options = both_sides(tls)
+        async with serving(routes(), Limits(), context, made) as site:
             woken = await site.client(**options)
             await woken.send(request("GET", "/woken") * (1 + at_once))
             assert (await woken.answer()).body == b"/woken"
@@ -138,14 +161,17 @@ def test_a_client_that_leaves_meanwhile_is_noticed_when_its_turn_comes() -> None
     run(scene())
 
 
-def test_a_server_that_stops_waits_for_nobody_that_is_put_off() -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_server_that_stops_waits_for_nobody_that_is_put_off(tls: bool) -> None:
+    """Before Python 3.11 TLS waited for a farewell that was not read."""
     async def scene() -> None:
         made = begun(FEW + 1)
-        async with serving(routes(), rush=made) as site:
-            client = await site.client()
+        context, options = both_sides(tls)
+        async with serving(routes(), Limits(), context, made) as site:
+            client = await site.client(**options)
             await client.ask("GET", "/woken")
-            await site.server.stop(60)
-            assert await client.at_end()
+            await site.reach(Phase.IDLE)
+            await asyncio.gather(site.server.stop(600), client.at_end())
             made.end()
             await asyncio.sleep(0)
     run(scene())

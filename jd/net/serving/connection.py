@@ -143,6 +143,7 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
+        self._paused_at = None  # there is nothing more to be read
         self._gone()
         if hasattr(self._transport, "_read_ready_cb"):
             # As asyncio does itself since Python 3.13. The transport refers to itself there, and would wait
@@ -381,6 +382,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _linger(self, seconds: float) -> None:
         """Say that there is no more, and drop what comes until the client closes."""
+        self._resume_reading()
         self._enter(Phase.LINGER)
         self._since += min(seconds, self._limits.short_linger) if self._server.is_stopping else seconds
         self._linger_left = self._limits.linger_bytes
@@ -391,10 +393,6 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.write_eof()
         except OSError:
             self._abort()  # it has been reset, and the loop has not heard of that yet
-            return
-        if self._paused_at is not None:
-            self._paused_at = None
-            self._transport.resume_reading()
 
     def _gone(self) -> None:
         """The client has left: nobody waits for what its handler does."""
@@ -408,6 +406,7 @@ class Connection(asyncio.BufferedProtocol):
         """Close when what is written has been sent."""
         if self.phase is Phase.CLOSED:
             return  # closed twice, the transport of TLS would take no call any more (Python 3.11 and later)
+        self._resume_reading()  # before Python 3.11 TLS closes when it has read its peer's farewell
         self._enter(Phase.CLOSED)
         if self._transport is not None:
             self._transport.close()

@@ -61,9 +61,11 @@ class Rush:
             self._handle = loop.call_later(LONGEST, self._let_in)
 
     def _look_soon(self) -> None:
-        if self._handle is not None:
+        if isinstance(self._handle, asyncio.TimerHandle):
             self._handle.cancel()
-        self._handle = asyncio.get_running_loop().call_soon(self._let_in)
+            self._handle = None
+        if self._handle is None:  # one that is due in the next turn must not be put off with each that ends
+            self._handle = asyncio.get_running_loop().call_soon(self._let_in)
 
     def _let_in(self) -> None:
         loop = asyncio.get_running_loop()
