@@ -7,11 +7,12 @@ together, and then the loop has nothing to do that would take the interpreter fr
 """
 
 import asyncio
+from functools import partial
 from typing import List
 
 from jd.errors import StorageError
 from jd.net.serving import inloop
-from jd.storage.database import MAX_GROUP, Database, Task
+from jd.storage.database import MAX_GROUP, Answer, Database, Task, at_once
 
 LONGEST = 0.02  # seconds that an operation waits for others, where each turn brings one
 
@@ -41,12 +42,11 @@ class Gathering:
             self.flush()
 
     def flush(self) -> None:
-        """Queue what is there, or tell those who await it that the database is closed."""
+        """Queue what is there, or tell those who await it in the loop that the database is closed."""
         tasks, self._tasks = self._tasks, []
         try:
             if tasks:
                 self._database.enter(tasks)
         except StorageError as error:
-            for task in tasks:
-                if task.promise.set_running_or_notify_cancel():
-                    task.promise.set_exception(error)
+            # The loop may be over by now, and with it who awaits this.
+            self.back(partial(at_once, [Answer(task.promise, None, error) for task in tasks]))

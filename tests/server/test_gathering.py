@@ -139,3 +139,19 @@ def test_what_a_loop_has_left_goes_before_what_the_next_one_writes(experiment: E
     ended.close()
     asyncio.run(main())
     assert there(experiment) == ["left", "next"]
+
+
+def test_data_is_closed_although_a_loop_has_ended_in_which_somebody_is_to_hear_of_it(tmp_path: Path) -> None:
+    closing = Experiment(tmp_path, "exp", Policy())
+
+    async def leave() -> None:
+        closing.queue(put("late")).add_done_callback(lambda done: done.exception())
+        closing.database.close()
+
+    ended = asyncio.new_event_loop()
+    ended.run_until_complete(leave())
+    ended.close()
+    closing.close()
+    again = Experiment(tmp_path, "exp", Policy())  # nobody has it any more
+    assert there(again) == []
+    again.close()
