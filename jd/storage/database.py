@@ -318,6 +318,7 @@ class Database:
             self._write_group(group)
             if ending:
                 return
+            del tasks, group  # nor what they hold and were given: the next may come after hours
 
     def _write_group(self, tasks: List[Task]) -> None:
         connection = self._writer_connection

@@ -2,6 +2,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from jd.files import filesystems
 from jd.server.store.schema import MIGRATIONS
 from jd.storage import database
 from jd.storage.database import Answer, Database, add_json, at_once, extracted
+from tests.support import PATIENCE
 
 
 @pytest.fixture
@@ -434,3 +436,12 @@ def test_json_is_added_where_sqlite_has_none() -> None:
         bare = Bare(has_json)
         add_json(cast(sqlite3.Connection, bare))
         assert bare.added == ([] if has_json else [("json_extract", True)])
+
+
+def test_nothing_is_kept_of_what_was_written_last(db: Database) -> None:
+    class Large:
+        """What an operation returns."""
+
+    gone = threading.Event()
+    weakref.finalize(db.write(lambda _db: Large()).result(10), gone.set)
+    assert gone.wait(PATIENCE)
