@@ -71,7 +71,9 @@ class Desk:
         return self.database.write(run, deliver=self._give, settle=_settle)
 
     def _give(self, answers: List[Answer]) -> None:
-        remove_superseded(self.happened)
+        for answer in answers:
+            if answer.problem is None:
+                remove_superseded(answer.value[1])
         at_once(answers)
 
     def transaction(self, db: sqlite3.Connection) -> Transaction:

@@ -73,6 +73,13 @@ def test_what_was_given_back_or_lost_says_so_and_what_a_person_stopped_has_no_er
     assert [row[2] for row in kept(desk)] == ["the worker leaves", "no heartbeat for 600 s", None]
 
 
+def test_what_its_worker_had_is_not_forgotten_by_last_words_that_somebody_else_says(desk: Desk) -> None:
+    desk.create(1)
+    desk.claim("a_egg_0", session="a", system_metrics={"gpus": "2,3"})
+    desk.beat("a_egg_0", session="a", reported_status="busy", leave=True, died=1)
+    assert kept(desk) == [(1, 1, "its worker was found dead on its machine", 1, "2,3")]
+
+
 def test_output_that_was_told_with_a_heartbeat_counts_too(desk: Desk) -> None:
     desk.create(1)
     job = desk.claim("w", session="w")

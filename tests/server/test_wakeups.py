@@ -1,6 +1,7 @@
 """What is written is told, after the commit, to those who wait for it."""
 
 import asyncio
+import dataclasses
 import gc
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from jd.server.creation.creator import Creator
 from jd.server.store.fleet import commands
 from jd.server.store.operators import batches, bulk
 from jd.server.store.policy import Policy
-from jd.server.store.transaction import Happened, Transaction
+from jd.server.store.transaction import Happened, Transaction, together
 from jd.server.waiting import AT_ONCE, WAITS, Ticket, WaitingRoom
 from tests.server.scenes import play
 from tests.server.test_held_claims import held
@@ -171,6 +172,22 @@ def test_what_was_written_together_is_told_once(run: Run) -> None:
         assert await asyncio.gather(*several) == [0, 1, 2]
         assert [(one.pending, one.commanded) for one in heard] == [(3, ["w0", "w1", "w2"])]
     run(scenario)
+
+
+# Fields of what has happened that are counted before the commit, or are about one operation.
+NOT_TOLD = {"moved", "jobs_changed", "ended", "printed", "workers_changed", "over", "given"}
+
+
+@pytest.mark.parametrize("field", [field for field in dataclasses.fields(Happened)
+                                   if field.name not in NOT_TOLD], ids=lambda field: field.name)
+def test_nothing_is_lost_that_one_of_several_has_caused(field: "dataclasses.Field[Any]") -> None:
+    kind = field.type if field.default_factory is dataclasses.MISSING else field.default_factory
+    caused: Any = {int: 3, bool: True, list: ["a"], dict: {"lease": 1.0}, Optional[float]: 2.5}[kind]
+    for place in range(3):
+        several = [Happened() for _ in range(3)]
+        several[place] = Happened(**{field.name: caused})
+        assert together(several) == several[place]
+        assert several[(place + 1) % 3] == Happened()
 
 
 def test_what_was_written_is_told_although_who_asked_for_it_has_gone(run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Grant
-from jd.messages import Assignment
+from jd.messages import Assignment, HeartbeatReply
 from jd.net.peer import ownserver
 from jd.protocol import HEARTBEAT
 from jd.worker.attempt.calling import environment
@@ -186,4 +186,5 @@ def test_a_script_gets_them_and_a_registry_does_not(tmp_path: Path) -> None:
     assert "JD_CHECKPOINT_KEY" not in environ, "it is of the job that this worker was launched in"
     stored = json.dumps(launched.to_json())
     assert TOLD not in stored and TOLD not in repr(launched)
+    assert TOLD not in repr([HeartbeatReply(checkpoint_key=TOLD)])
     assert "JD_CHECKPOINT_KEY" not in from_json(json.loads(stored), free_env(tmp_path)).environ

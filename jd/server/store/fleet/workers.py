@@ -162,7 +162,8 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     job_id = beat.current_job_id if found.reply.job is None else found.reply.job.job_id
     if job_id != standing.current_job_id:
         t.happened.workers_changed = True
-    # In one statement, which each heartbeat takes; no trigger looks at these columns.
+    # In one statement, which each heartbeat takes; no trigger looks at these columns. An attempt that ends by
+    # this heartbeat had the GPUs that were told before (`errors.keep`): last words tell of none.
     t.db.execute("UPDATE workers SET system_metrics = ?, last_seen = ?, current_job_id = ?"
                  " WHERE worker_id = ?", (metrics, t.now, None if beat.leave else job_id, beat.worker_id))
     if beat.session is None:
