@@ -98,8 +98,9 @@ def tidy(directory: Path, older_than: float = ABANDONED) -> None:
     nobody has written to for so many seconds. What cannot be removed stays."""
     before = time.time() - older_than
     try:
-        for entry in os.scandir(str(directory)):
-            if _DRAFT.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime <= before:
-                os.unlink(entry.path)
+        with os.scandir(str(directory)) as entries:
+            for entry in entries:
+                if _DRAFT.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime <= before:
+                    os.unlink(entry.path)
     except OSError:
         pass  # it is gone, or the next one has to do it

@@ -13,6 +13,7 @@ and remove one.
 import errno
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -37,6 +38,7 @@ from jd.worker.verdict import PREEMPTED
 MAX_ENTRIES = 200  # read in one go: the loop of the worker waits for it
 MAX_SPARE = 1 + protocol.MAX_PREFETCH  # files of results that are over: as many as go at once
 SPARE_BYTES = 4096  # of such a file at most, all of which are written again; most results have some hundreds
+_SPARE = re.compile(r"\.[0-9]+-[0-9]+-[0-9a-f]{8}@[0-9a-z.]+\.json")  # the name of such a file
 MAX_FILES_BYTES = 2 * 1024 ** 3  # of all files that wait in a lasting place, for homes have quotas
 
 
@@ -147,7 +149,7 @@ class Outbox:
         loop each of them is somebody else's as long as it is moved, since its files are in two places."""
         kept = {entry.path for entry in own}
         for place in [self._near, *self._beside] if self._lasting else []:
-            for name in self._names(place):
+            for name in self._names(place) or []:
                 path = place.path / name
                 if path in kept or self._is_held(path):
                     continue
@@ -194,6 +196,8 @@ class Outbox:
                 pass  # another worker delivered it as well
             except OSError as error:
                 self._done_with.append(path)
+                if _SPARE.fullmatch(path.name):
+                    continue  # it is no result: no harm
                 self._say_once("cannot remove %s: %s; while it is there the server may hear of it again"
                                % (path, error.strerror), str(path))
 
@@ -223,7 +227,7 @@ class Outbox:
         """Remove what workers that were killed have kept for their next results."""
         try:
             for name in os.listdir(str(place.path)):
-                if name.startswith(".") and name.endswith(SUFFIX) and not self._is_held(place.path / name):
+                if _SPARE.fullmatch(name) and not self._is_held(place.path / name):
                     os.unlink(str(place.path / name))
         except OSError:
             pass  # nothing is there, or it stays: no harm
@@ -295,6 +299,8 @@ class Outbox:
         listed: Set[str] = set()
         for place in [*self._lasting, self._near, *self._beside]:
             names = self._names(place)
+            if names is None:
+                continue  # nor is anything removed there: it may be the place of somebody else
             listed.update(map(free_name, names))
             for name in names:
                 if free_name(name) in self._foreign:
@@ -321,15 +327,17 @@ class Outbox:
 
     def left(self) -> Dict[Path, int]:
         """How many results wait, by place; nothing for a place with none."""
-        found = {place.path: len(self._names(place)) for place in [*self._lasting, self._near, *self._beside]}
+        places = [*self._lasting, self._near, *self._beside]
+        found = {place.path: len(self._names(place) or []) for place in places}
         return {path: count for path, count in found.items() if count}
 
-    def _names(self, place: Place) -> List[str]:
+    def _names(self, place: Place) -> Optional[List[str]]:
+        """Of the results in it; None where it cannot be read, or is not safe."""
         try:
             return place.names()
         except (OSError, StorageError) as error:
             self._say_once("cannot read the outbox %s: %s" % (place.path, _why(error)), str(place.path))
-            return []
+            return None
 
     def _wanted(self, place: Place, names: Sequence[str]) -> Optional[List[Path]]:
         """The directories of files that results in a place name; None where one of these cannot be read."""
@@ -354,11 +362,15 @@ class Outbox:
         return None
 
     def _set_aside(self, path: Path, reason: str) -> None:
-        self._log("%s is no result that can be read (%s): renamed to .bad" % (path, reason))
         try:
             os.replace(str(path), str(path) + ".bad")
+        except FileNotFoundError:
+            return  # it was over while it was read, and its file has become another one's
         except OSError as error:
-            self._log("cannot rename %s: %s" % (path, error.strerror))
+            self._log("%s is no result that can be read (%s), and cannot be renamed: %s"
+                      % (path, reason, error.strerror))
+            return
+        self._log("%s is no result that can be read (%s): renamed to .bad" % (path, reason))
 
     # ---- writing
 
@@ -423,7 +435,7 @@ def _why(error: Exception) -> str:
 
 
 def _to_json(entry: Entry) -> Dict[str, object]:
-    return {"result": entry.result.to_json(), "server": entry.server,
+    return {"name": entry.name, "result": entry.result.to_json(), "server": entry.server,
             "server_id": entry.server_id, "worker_id": entry.worker_id, "written": entry.written,
             "files": None if entry.waiting_files is None else entry.waiting_files.name}
 
@@ -431,6 +443,10 @@ def _to_json(entry: Entry) -> Dict[str, object]:
 def _from_json(body: object, path: Path) -> Entry:
     if not isinstance(body, dict):
         raise ProtocolError("not an object")
+    name = free_name(path.name)
+    # After a crash of the machine a file that was written over may have what was in it before.
+    if take(body, "name", str, name) != name:
+        raise ProtocolError("it is what was in its file before, which a server has taken")
     files = take(body, "files", str, None)
     if files is not None and not FILES_NAME.fullmatch(files):
         raise ProtocolError("files must be the name of a directory of files, not %s" % shown(files))
@@ -442,7 +458,7 @@ def _from_json(body: object, path: Path) -> Entry:
         written=take_number(body, "written") or 0.0,
         path=path,
         waiting_files=None if files is None else path.parent / files,
-        name=free_name(path.name),
+        name=name,
     )
 
 
