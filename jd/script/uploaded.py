@@ -15,6 +15,7 @@ from typing import Dict, Iterable, List, Optional, Tuple
 from jd.files import plainfile, wholefile
 
 BESIDE = ".jd"  # the directory beside those of jobs that has what is known of them
+EARLIER_SUFFIX = ".uploads"  # of the list in a file of its own, as earlier versions had it
 MAX_BYTES = 16 * 1024 * 1024
 
 Version = Tuple[int, int]  # size and time of the last change, in ns
@@ -53,7 +54,10 @@ def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]]) -> D
     owner, known = _read(lines)
     if owner == data:
         return known
-    known = dict(there)
+    if owner is None:
+        owner, known = _read(["", *_lines(directory, EARLIER_SUFFIX)])
+    if owner != data:
+        known = dict(there)
     mark = lines[0] if lines else ""
     content = [mark + "\n", begun(data), *(_line(name, version) for name, version in known.items())]
     path = Path(beside(directory))
@@ -82,9 +86,9 @@ def add(directory: Path, path: str, version: Version) -> None:
         os.close(fd)
 
 
-def _lines(directory: Path) -> List[str]:
+def _lines(directory: Path, suffix: str = "") -> List[str]:
     try:
-        content = plainfile.beginning(Path(beside(directory)), MAX_BYTES)
+        content = plainfile.beginning(Path(beside(directory, suffix)), MAX_BYTES)
     except FileNotFoundError:
         return []
     return content.decode("utf-8", "replace").split("\n")

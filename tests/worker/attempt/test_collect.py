@@ -101,6 +101,22 @@ def test_what_the_server_has_is_not_sent_again_unless_it_changed(tmp_path: Path)
     assert names(chosen(job, "*.csv", known=uploaded.read(job)[1])) == ["b.csv"]
 
 
+def test_the_list_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    """What it does not name was made by an attempt that was killed, and is still to be collected."""
+    job = tmp_path / "7"
+    put(job, "sent.csv", "left.csv")
+    sent = version(job / "sent.csv")
+    mark = Path(uploaded.beside(job))
+    for data, known in [("one", {"sent.csv": sent}), ("two", {"sent.csv": sent, "left.csv": sent})]:
+        mark.parent.mkdir(exist_ok=True)
+        mark.write_text(data + "\n")
+        Path(uploaded.beside(job, uploaded.EARLIER_SUFFIX)).write_text(
+            uploaded.begun("one") + '\n{"name": "sent.csv", "size": %d, "mtime_ns": %d}\n' % sent)
+        there = [(name, sent) for name in ("sent.csv", "left.csv")]
+        assert uploaded.begin(job, data, there) == known
+        assert uploaded.read(job) == (data, known) and mark.read_text().startswith(data + "\n")
+
+
 def test_a_ledger_of_other_data_begins_anew_and_half_a_line_harms_nobody(tmp_path: Path) -> None:
     job = tmp_path / "7"
     job.mkdir()

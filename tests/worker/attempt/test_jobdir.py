@@ -154,6 +154,25 @@ def test_an_attempt_has_its_directory_whatever_one_that_ends_just_now_removes(jo
     assert prepare(job, "bbbb", 1) == job.parent / "7.of-aaaa"
 
 
+def test_a_mark_is_there_also_where_the_list_was_begun_without_one(job: Path) -> None:
+    """An attempt that ended removed the mark before the list of the next one was begun."""
+    prepare(job, "aaaa", 2)
+    jobdir.tidy(job, job / "jd_checkpoint-1")
+    (job / "jd_checkpoint-2").mkdir(parents=True)
+    uploaded.begin(job, "aaaa", [])
+    jobdir.confirm(job, "aaaa")
+    leave(job)
+    assert uploaded.read(job) == ("aaaa", {})
+    assert prepare(job, None, None) == job.parent / "7.of-aaaa"
+
+
+def test_earlier_versions_know_whose_a_directory_is(job: Path) -> None:
+    """They take the first 128 characters of the file for the mark, and set aside what is not theirs."""
+    prepare(job, "aaaa", 1)
+    uploaded.add(job, str(job / "model.pt"), (1, 2))
+    assert (job.parent / jobdir.MARKS / "7").read_text()[:128].strip() == "aaaa"
+
+
 def test_the_list_of_uploads_is_begun_where_nothing_is_there(job: Path) -> None:
     """What lies in a directory without a list is not known to be this sweep's."""
     prepare(job, "aaaa", 1)

@@ -86,12 +86,12 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
 
     Raises StartFailure.
     """
-    if _is_directory(directory) and os.path.lexists(_mark_of(directory)):
-        return  # as prepared: what is above it was looked at then
-    with _made(directory):
-        safedirs.make(directory, safedirs.WORKSPACE)
     try:
-        if not os.path.lexists(_mark_of(directory)):
+        if _is_directory(directory) and _marked(_mark_of(directory)):
+            return  # as prepared: what is above it was looked at then
+        with _made(directory):
+            safedirs.make(directory, safedirs.WORKSPACE)
+        if not _marked(_mark_of(directory)):
             _write(_mark_of(directory), _owner_of(data, from_scratch), uploaded.begun(data or server))
     except OSError as error:
         raise StartFailure("the job directory %s cannot be marked: %s" % (
@@ -146,7 +146,8 @@ def _owner_of(data: Optional[str], from_scratch: Optional[int]) -> str:
 
 def _write(mark: str, owner: str, uploads: str) -> None:
     # Not durable: after a crash an empty mark is as good as none.
-    content = (owner + "\n" + uploads).encode("utf-8")
+    # Earlier versions, which may use the same workspace, take so many characters for the mark.
+    content = (owner.ljust(2 * _MAX_MARK) + "\n" + uploads).encode("utf-8")
     try:
         wholefile.create(mark, content, 0o666)
     except FileExistsError:
@@ -163,14 +164,20 @@ def _is_empty(directory: Path) -> bool:
 
 def _owner(mark: str, is_base: bool, attempt: Optional[int]) -> Optional[str]:
     """Whose data a directory holds in which there is something; None where nobody can tell."""
-    try:
-        marked = plainfile.beginning(Path(mark), 4 * _MAX_MARK).decode("utf-8", "replace")
-        marked = marked.partition("\n")[0][:2 * _MAX_MARK].strip()
-    except FileNotFoundError:
-        marked = ""
+    marked = _marked(mark)
     if marked:
         return _name_of(marked)
     return EARLIER if attempt == 1 and not is_base else None
+
+
+def _marked(mark: str) -> str:
+    """Whom a mark names; nobody where there is none, or a list of uploads alone: that is begun before the
+    script starts, and another attempt that ends may just have removed the mark. Raises OSError."""
+    try:
+        content = plainfile.beginning(Path(mark), 4 * _MAX_MARK).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return content.partition("\n")[0][:2 * _MAX_MARK].strip()
 
 
 def _set_aside(directory: Path, owner: str) -> Path:
