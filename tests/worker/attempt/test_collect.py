@@ -72,6 +72,14 @@ def test_result_files_come_first_then_small_ones_and_links_and_our_own_files_do_
         "result.json", "metrics.json", "b.bin", "frames/0.png", "a.bin"]
 
 
+def test_files_of_a_script_may_have_the_names_of_checkpoint_directories(tmp_path: Path) -> None:
+    theirs = ["jd_checkpoint", "jd_checkpoint-1", "jd_checkpoint-100", "jd_checkpoint-best/state",
+              "jd_checkpoint-1.pt", "runs/jd_checkpoint-1/state"]
+    put(tmp_path, *theirs)
+    put(tmp_path, "jd_checkpoint-2/state", "jd_checkpoint-2-1/state", "jd_checkpoint-2-1.partial/state")
+    assert sorted(names(chosen(tmp_path, "**"))) == sorted(theirs)
+
+
 def test_result_files_are_collected_without_a_pattern(tmp_path: Path) -> None:
     put(tmp_path, "result.json", "metrics.json", "model.pt", "sub/result.json")
     assert names(chosen(tmp_path)) == ["result.json", "metrics.json"]

@@ -536,6 +536,12 @@ def test_what_was_printed_becomes_a_result_file(bench: Bench) -> None:
     assert (bench.job_dir / "result.json").read_text() == '{\n  "loss": 0.5,\n  "acc": NaN\n}\n'
 
 
+def test_also_where_the_script_has_removed_its_directory(bench: Bench) -> None:
+    bench.begin(printed=b"loss=0.5\n")
+    shutil.rmtree(str(bench.job_dir))
+    assert bench.end().note.startswith("collected result.json") and bench.sent == ["result.json"]
+
+
 def test_it_takes_the_place_of_one_of_an_earlier_attempt(bench: Bench) -> None:
     (bench.job_dir / "result.json").write_text('{"loss": 9}')
     bench.begin(printed=b"loss=0.5\n")

@@ -207,11 +207,9 @@ def regular_files(directory: Path) -> Iterator[Tuple[str, str, os.stat_result]]:
             continue  # removed meanwhile, or not for us
         for entry in entries:
             name = prefix + entry.name
-            if _CHECKPOINTS.fullmatch(name):
-                continue
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if depth < MAX_DEPTH:
+                    if depth < MAX_DEPTH and not _CHECKPOINTS.fullmatch(name):
                         waiting.append((name + "/", entry.path, depth + 1))
                     continue
                 status = entry.stat(follow_symlinks=False)

@@ -164,6 +164,7 @@ class Collector:
         if not values:
             return self._logged("no results in its output: results_from=stdout takes lines such as loss=0.5")
         try:
+            self._job_dir.mkdir(exist_ok=True)  # the script may have removed it
             _write_anew(self._job_dir / collect.RESULTS[0],
                         (json.dumps(values, indent=2) + "\n").encode("ascii"))
         except OSError as error:
