@@ -40,9 +40,7 @@ def replacing(path: Path, mode: int = 0o600, durable: bool = False) -> Iterator[
             if durable:
                 file.flush()
                 os.fsync(handle)
-        killpoint("wholefile.before-rename")
-        os.replace(str(draft), str(path))
-        killpoint("wholefile.after-rename")
+        _put(str(draft), str(path))
     except BaseException:
         try:
             os.unlink(str(draft))
@@ -67,9 +65,7 @@ def write_over(draft: str, path: str, content: bytes) -> None:
         _write_all(handle, content)
     finally:
         os.close(handle)
-    killpoint("wholefile.before-rename")
-    os.replace(draft, path)
-    killpoint("wholefile.after-rename")
+    _put(draft, path)
 
 
 def create(path: str, content: bytes, mode: int = 0o600) -> None:
@@ -86,6 +82,12 @@ def create(path: str, content: bytes, mode: int = 0o600) -> None:
     except BaseException:
         os.unlink(path)
         raise
+
+
+def _put(draft: str, path: str) -> None:
+    killpoint("wholefile.before-rename")
+    os.replace(draft, path)
+    killpoint("wholefile.after-rename")
 
 
 def _write_all(handle: int, content: bytes) -> None:
