@@ -163,9 +163,17 @@ def test_a_server_that_ends_leaves_what_is_written_to_the_next(tmp_path: Path,
 
     async def ends(experiment: Experiment, creation: Creator) -> None:
         await experiment.write(batches.expect)
+        half, write = asyncio.Event(), experiment.write
+
+        async def until_half(*operation: Any) -> Any:
+            if not half.is_set() and creation.progress is not None and creation.progress[0] >= 50:
+                half.set()
+                await asyncio.Event().wait()  # until it is cancelled
+            return await write(*operation)
+
+        monkeypatch.setattr(experiment, "write", until_half)
         making = asyncio.ensure_future(creation.create(grid))
-        while await total(experiment) < 50:
-            await asyncio.sleep(0)
+        await half.wait()
         await creation.stop()
         making.cancel()
         with pytest.raises(asyncio.CancelledError):
