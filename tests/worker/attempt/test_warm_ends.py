@@ -155,7 +155,8 @@ CASES: Dict[str, Tuple[str, Union[int, str]]] = {
     "file in a module beside": ("import beside\nbeside.x = beside.Writes('left')", "by an object"),
     "file that cannot be written": ("f = open('/dev/full', 'w'); f.write('kept')", 0),
     "files after a failure": ("import csv\ncsv.f = open('left', 'w'); csv.f.write('kept')\n1/0", "kept"),
-    "archive": ("import zipfile\nz = zipfile.ZipFile('left', 'w'); z.writestr('name', 'kept')", "kept"),
+    "archive": (  # without the time of day, which is another one for each of the two
+        "import zipfile as z\nf = z.ZipFile('left', 'w'); f.writestr(z.ZipInfo('name'), 'kept')", "kept"),
     "database": (
         ("import sqlite3\nd = sqlite3.connect('left.db'); d.execute('create table t (x)')\n"
         "d.execute('insert into t values (1)')"), 0),
