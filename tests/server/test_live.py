@@ -307,10 +307,14 @@ def test_nobody_looks_nothing_is_worked_out(showing: Showing, monkeypatch: pytes
         viewer.client.close()
         while show.server.live.viewers:
             await asyncio.sleep(0)
-        look = Mock()
-        monkeypatch.setattr(summary, "take", look)
         dirty = show.server.live._dirty
         assert dirty is not None
+        dirty.set()
+        while dirty.is_set():
+            await asyncio.sleep(0.001)  # until a look that was begun for the viewer is over
+        await show.experiment.read(lambda db: None)  # and what it had asked of the readers
+        look = Mock()
+        monkeypatch.setattr(summary, "take", look)
         for _ in range(3):
             await show.experiment.write(lambda t: options.save(t, {"paused": False}))
             while dirty.is_set():
