@@ -7,7 +7,7 @@ import pytest
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import commands, workers
+from jd.server.store.fleet import commands, standing, workers
 from jd.server.store.fleet.commands import CANCEL, Selection
 from jd.server.store.pages import workerlist
 from jd.server.store.policy import Policy
@@ -174,7 +174,7 @@ def test_workers_are_chosen_by_id_host_launch_or_all(desk: Desk) -> None:
 
 def test_thousands_are_told_in_their_order_with_a_few_statements(desk: Desk, tell: Tell, row: Row) -> None:
     """With statements for each, the thread that writes waited for Python's interpreter as often."""
-    names = ["w%d" % number for number in range(3 * commands.AT_ONCE)]
+    names = ["w%d" % number for number in range(3 * standing.AT_ONCE)]
     beats = [messages.Heartbeat(name, session=name) for name in names]
     desk.write(lambda t: [workers.heartbeat(t, beat) for beat in beats])
     tell(p.STOP, *names[:2])

@@ -4,9 +4,8 @@ Handlers convert JSON once, run one operation of the store, and never block.
 """
 
 import asyncio
-import functools
 import sqlite3
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from jd import fields, messages
@@ -290,7 +289,8 @@ def _body(reply: messages.HeartbeatReply, server_id: str, checkpoint_key: Option
     return Response.json(told).body
 
 
-_same_body = functools.lru_cache(maxsize=256)(_body)  # where no job comes along many are the same
+_same_body = lru_cache(maxsize=256)(_body)  # where no job comes along many are the same
+
 
 def _in_header(request: Request) -> Dict[str, Any]:
     """What a heartbeat says that was made before the server had offered an extension."""

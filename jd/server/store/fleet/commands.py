@@ -11,6 +11,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from jd import protocol as p
 from jd.server.store.fleet import worker_history
+from jd.server.store.fleet.standing import AT_ONCE
 from jd.server.store.queue import elsewhere
 from jd.server.store.transaction import Transaction
 
@@ -20,7 +21,6 @@ PRECEDENCE = {state: rank for rank, state in enumerate(p.DESIRED_STATES)}
 SLICE = 5000  # workers in one call of `tell` at most
 SECONDS = 0.05  # that a call may take, where others wait to have something written
 FIRST = 2000  # workers in the first call, as long as it is not known how long one takes
-AT_ONCE = 500  # in one statement: SQLite may take no more than 999 values
 
 
 class Selection(NamedTuple):

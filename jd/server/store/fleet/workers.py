@@ -299,7 +299,7 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
              beat.applied_version, t.now, t.now, user, *share.told(beat)))
         worker_history.add_line(t, beat.worker_id, "started", "worker")
         return Standing(beat.session, beat.reported_status, beat.current_job_id, p.RUN, beat.applied_version,
-                         beat.applied_version, None, beat.jd_worker_version, None)
+                        beat.applied_version, None, beat.jd_worker_version, None)
     _check_user(t, beat, known, user)
     _check_session(beat, known, t.now)
     state, version = known.desired_state, max(known.desired_version, beat.applied_version)
@@ -338,7 +338,7 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
                      " slot = ?, left_at = NULL, left_reason = NULL WHERE worker_id = ?",
                      (*identity, beat.worker_id))
     return Standing(beat.session, beat.reported_status, job_id, state, version, applied, None,
-                     beat.jd_worker_version, None if anew else known.failed)
+                    beat.jd_worker_version, None if anew else known.failed)
 
 
 def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress:
